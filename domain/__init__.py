@@ -1,0 +1,1 @@
+"""The rules of the marketplace: no HTTP, SQL, Kafka or Stripe; imports the standard library and `eventsourcing`."""

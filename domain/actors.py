@@ -1,0 +1,269 @@
+"""The actor runtime: one thread that owns every aggregate in memory and decides commands in batches.
+
+One aggregate is one actor: its commands are decided one at a time, in order, on its state in memory. The store's
+ceiling is commits, not events, so everything that waits is decided in one transaction (group commit), and each caller
+gets an outcome of its own: a command that breaks a rule fails alone.
+
+The log is locked first; then what other processes appended is read and applied, and only then is anything decided.
+So a decision is never made on old state, and two processes selling one listing never conflict: they take turns.
+No caller is answered before the commit, refusals included, since a refusal may rest on events of the same batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any, Generic
+from uuid import UUID
+
+from eventsourcing.domain import OriginatorVersionError
+
+from domain.aggregate import Cause, Stamp
+from domain.errors import DomainError, IdempotencyKeyReused, Unavailable
+from domain.mailbox import Mailboxes
+from domain.ports import EventStore, StoreUnavailable, Transaction
+from domain.records import Outcome
+from domain.work import Batch, Cache, Once, R, Work
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 256
+"""Commands in one transaction: keeps the time others wait for the lock near ten milliseconds."""
+
+MAX_CACHED = 20_000
+"""Aggregates in memory, about two kilobytes each."""
+
+ANSWER_WITHIN_SECONDS = 10.0
+"""How long a command is tried while the store is away, before its caller is told."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.5
+"""Between tries while the store is away."""
+
+
+@dataclass(eq=False, slots=True)
+class Command(Generic[R]):
+    """A message to one or more aggregates, and the caller who waits for its outcome."""
+
+    addressees: tuple[UUID, ...]
+    decide: Callable[[Work], R]
+    cause: Cause
+    once: Once[R] | None
+    answered: asyncio.Future[R]
+    give_up_at: float
+
+
+class _Spoiled(Exception):
+    """A command failed after it had changed something: the batch is started over without it."""
+
+    def __init__(self, command: Command[Any], reason: Exception) -> None:
+        self.command = command
+        self.reason = reason
+
+
+class _Unknown(Exception):
+    """A commit went unanswered and the store stayed away: trying again could do things twice."""
+
+
+class Actors:
+    """Runs the aggregates of one process. `tell` is called on the event loop, the rest happens on its own thread."""
+
+    def __init__(self, store: EventStore, loop: asyncio.AbstractEventLoop, *, max_cached: int = MAX_CACHED) -> None:
+        self._store = store
+        self._loop = loop
+        self._mailboxes: Mailboxes[Command[Any]] = Mailboxes()
+        self._cache = Cache(max_cached)
+        self._position: int | None = None
+        self._thread = Thread(target=self._run, name="actors", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread; a store that is away is waited for."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes no more commands, finishes those that wait, ends the thread."""
+        self._mailboxes.close()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._store.close()
+
+    @property
+    def waiting(self) -> int:
+        """Commands not yet taken into a batch."""
+        return len(self._mailboxes)
+
+    def tell(
+        self, addressees: Collection[UUID], decide: Callable[[Work], R], cause: Cause, once: Once[R] | None = None
+    ) -> asyncio.Future[R]:
+        """Sends a command to its aggregates; the future is its outcome once that is durable.
+
+        Args:
+            addressees: whose mailboxes it takes a place in; their state is fetched together.
+            decide: looks at aggregates and tells them, on the actors' thread; must not wait for anything.
+            once: with it, the first answer under this key is the answer for good.
+
+        Raises (from the future, too):
+            DomainError: refused. Busy: a mailbox is full. Unavailable: the store did not answer in time.
+        """
+        answered: asyncio.Future[R] = self._loop.create_future()
+        give_up_at = monotonic() + ANSWER_WITHIN_SECONDS
+        self._mailboxes.put(Command(tuple(addressees), decide, cause, once, answered, give_up_at))
+        return answered
+
+    # The actors' thread -------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while commands := self._mailboxes.wait_and_take(MAX_BATCH):
+            try:
+                self._settle(self._carry_out(commands))
+            except Exception as error:
+                log.exception("a batch of %d commands failed", len(commands))
+                self._cache.clear()
+                self._settle([(command, error) for command in commands])
+
+    def _carry_out(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+        """Tries until every command has an outcome; an exception is an outcome."""
+        settled: list[tuple[Command[Any], Any]] = []
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while commands:
+            try:
+                return settled + self._try(commands)
+            except _Spoiled as spoiled:
+                commands.remove(spoiled.command)
+                settled.append((spoiled.command, spoiled.reason))
+            except _Unknown:
+                unknown = Unavailable("the event store went away; whether this was done is not known")
+                return settled + [(command, unknown) for command in commands]
+            except StoreUnavailable as error:
+                log.warning("the event store is away: %s", error)
+                late = [command for command in commands if monotonic() > command.give_up_at]
+                settled += [(command, Unavailable("the event store does not answer")) for command in late]
+                commands = [command for command in commands if command not in late]
+                sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        return settled
+
+    def _try(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+        """One transaction. On any failure what it touched is forgotten, so that nothing undurable stays in memory."""
+        batch: Batch | None = None
+        outcomes: list[tuple[Command[Any], Any]] = []
+        try:
+            with self._store.begin(self._position) as transaction:
+                batch = Batch(transaction, self._cache)
+                self._catch_up(transaction)
+                # What came while the lock was waited for joins the batch.
+                commands += self._mailboxes.take(MAX_BATCH - len(commands))
+                outcomes = self._decide(batch, commands)
+                self._position = transaction.commit(batch.events, batch.records)
+        except StoreUnavailable as error:
+            self._forget(batch)
+            if not (error.in_doubt and batch is not None and self._is_stored(batch)):
+                raise
+            # Committed, only the answer was lost. What it touched is loaded again when needed.
+        except BaseException:
+            self._forget(batch)
+            raise
+        else:
+            self._keep_snapshots(batch)
+        self._cache.trim()
+        return outcomes
+
+    def _catch_up(self, transaction: Transaction) -> None:
+        """Applies what others appended to what is in memory; far behind, memory is dropped instead."""
+        others = transaction.events_of_others(self._cache)
+        if others is None:
+            self._cache.clear()
+            return
+        for event in others:
+            aggregate = self._cache.find(event.originator_id)
+            if aggregate is not None and event.originator_version > aggregate.version:
+                try:
+                    event.mutate(aggregate)
+                except OriginatorVersionError:
+                    self._cache.evict([aggregate.id])
+
+    def _decide(self, batch: Batch, commands: Sequence[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+        keys = {(command.once.scope, command.once.key) for command in commands if command.once is not None}
+        given = batch.transaction.outcomes(keys) if keys else {}
+        batch.fetch({aggregate_id for command in commands for aggregate_id in command.addressees})
+        return [(command, self._decide_one(batch, command, given)) for command in commands]
+
+    def _decide_one(self, batch: Batch, command: Command[Any], given: dict[tuple[UUID, str], Outcome]) -> Any:
+        once = command.once
+        if once is None:
+            return self._run_one(batch, command)
+        if (outcome := given.get((once.scope, once.key))) is not None:
+            if outcome.fingerprint != once.fingerprint:
+                return IdempotencyKeyReused("this key was used for another request")
+            return once.decode(outcome.answer)
+        answer = self._run_one(batch, command)
+        if isinstance(answer, DomainError):
+            answer = once.refusal(answer)
+        if not isinstance(answer, Exception):
+            given[once.scope, once.key] = Outcome(once.scope, once.key, once.fingerprint, once.encode(answer))
+            batch.records.append(given[once.scope, once.key])
+        return answer
+
+    def _run_one(self, batch: Batch, command: Command[Any]) -> Any:
+        """The command's answer, or the exception it ended with; the batch starts over if that left a change behind."""
+        work = Work(batch, Stamp(batch.transaction.now, command.cause))
+        try:
+            answer = command.decide(work)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if not isinstance(error, DomainError):
+                log.exception("a command failed")
+            if not work.is_clean():
+                batch.touch(work.touched())
+                raise _Spoiled(command, error) from error
+            return error
+        work.conclude()
+        return answer
+
+    def _is_stored(self, batch: Batch) -> bool:
+        """Whether a batch whose commit went unanswered is in the log.
+
+        The log is locked for the question, so that a commit still under way has ended by then.
+        """
+        if not batch.events:
+            return False
+        give_up_at = monotonic() + ANSWER_WITHIN_SECONDS
+        while True:
+            try:
+                with self._store.begin(None) as transaction:
+                    self._position = None
+                    return transaction.contains(batch.events[0])
+            except StoreUnavailable as error:
+                if monotonic() > give_up_at:
+                    raise _Unknown from error
+                sleep(LONGEST_PAUSE_SECONDS)
+
+    def _forget(self, batch: Batch | None) -> None:
+        if batch is not None:
+            self._cache.evict(batch.touched.keys())
+
+    def _keep_snapshots(self, batch: Batch) -> None:
+        for aggregate in batch.touched.values():
+            if aggregate.version - aggregate.snapshot_version >= aggregate.snapshot_interval():
+                self._store.keep_snapshot(aggregate)
+                aggregate.snapshot_version = aggregate.version
+
+    def _settle(self, outcomes: list[tuple[Command[Any], Any]]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_answer_all, outcomes)
+
+
+def _answer_all(outcomes: list[tuple[Command[Any], Any]]) -> None:
+    """Runs on the event loop: one wake-up for a whole batch."""
+    for command, outcome in outcomes:
+        if command.answered.done():  # the caller went away
+            continue
+        if isinstance(outcome, BaseException):
+            command.answered.set_exception(outcome)
+        else:
+            command.answered.set_result(outcome)

@@ -1,0 +1,94 @@
+"""What the marketplace refuses, each with a stable code that clients may rely on (DESIGN section 6).
+
+A refusal is an answer, not a failure: nothing was changed. What HTTP makes of a code is decided in `api/problems.py`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """A command was refused; nothing was changed. `code` is stable, the text is for people."""
+
+    code: ClassVar[str]
+
+
+class TicketNotFound(DomainError):
+    code = "ticket_not_found"
+
+
+class OrderNotFound(DomainError):
+    """No such order, or not this person's: the two answer alike, so that nobody can probe for ids."""
+
+    code = "order_not_found"
+
+
+class UserNotFound(DomainError):
+    code = "user_not_found"
+
+
+class SoldOut(DomainError):
+    code = "sold_out"
+
+
+class OwnTicket(DomainError):
+    code = "own_ticket"
+
+
+class NotOwner(DomainError):
+    code = "not_owner"
+
+
+class TicketLocked(DomainError):
+    code = "ticket_locked"
+
+
+class TicketWithdrawn(DomainError):
+    code = "ticket_withdrawn"
+
+
+class VersionMismatch(DomainError):
+    code = "version_mismatch"
+
+
+class OrderNotOpen(DomainError):
+    code = "order_not_open"
+
+
+class EmailTaken(DomainError):
+    code = "email_taken"
+
+
+class ChargeMismatch(DomainError):
+    """A charge of another amount, currency or intent than the order's own: never taken as its payment."""
+
+    code = "charge_mismatch"
+
+
+class IdempotencyKeyReused(DomainError):
+    code = "idempotency_key_reused"
+
+
+class Invalid(DomainError):
+    """A field has a value no rule allows. `field` is a path as the client wrote it, for example `items[0].quantity`."""
+
+    code = "validation_failed"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class Busy(DomainError):
+    """The aggregate's mailbox is full: nothing was done, try again in a moment."""
+
+    code = "busy"
+
+
+class Unavailable(DomainError):
+    """The event store did not answer in time. Whether the command was carried out is not known: a retry with the
+    same idempotency key tells."""
+
+    code = "unavailable"

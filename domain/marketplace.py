@@ -1,0 +1,318 @@
+"""The marketplace: one method per command. Each loads, decides, tells; every rule is an aggregate's own.
+
+A method sends its decision to the actors (`domain/actors.py`) and returns what `ask.answer` makes of the outcome. The
+answer is made at the moment of the decision, from the aggregate itself, so it is complete and current whatever state
+the read models are in.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic
+from uuid import UUID
+
+from domain.actors import Actors
+from domain.aggregate import Cause, Stamp, TAggregate
+from domain.errors import Invalid, OrderNotFound, OwnTicket, TicketNotFound, UserNotFound, VersionMismatch
+from domain.listing import Listing
+from domain.order import MAX_ITEMS, MAX_QUANTITY_PER_ITEM, Charge, ChargeFailure, Item, Order, total_of
+from domain.records import Account, AccountChange, AccountErased, Session, SessionsEnded
+from domain.ticket import Ticket
+from domain.user import User
+from domain.work import A, Once, R, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[A, R]):
+    """A request: on whose word, what to make of the outcome, and whether it may have been asked before."""
+
+    cause: Cause
+    answer: Callable[[A], R]
+    once: Once[R] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many units of a listing."""
+
+    ticket_id: UUID
+    quantity: int
+
+
+class Marketplace:
+    """Everything that can be done. Every method may also raise `Busy` and `Unavailable` (domain/errors.py)."""
+
+    def __init__(self, actors: Actors, default_hold_seconds: int) -> None:
+        self._actors = actors
+        self._default_hold_seconds = default_hold_seconds
+
+    # Accounts -----------------------------------------------------------------------------------------------------
+
+    def sign_up(self, account: Account, session: Session | None, ask: Ask[User, R]) -> Future[R]:
+        """Opens an account, signed in if a session is given. Raises `EmailTaken`."""
+
+        def decide(work: Work) -> R:
+            work.keep(account)
+            if session is not None:
+                work.keep(session)
+            user = User.sign_up(account.user_id, work.stamp)
+            work.add(user)
+            return ask.answer(user)
+
+        return self._actors.tell([account.user_id], decide, ask.cause, ask.once)
+
+    def change_account(self, change: AccountChange, session_id: UUID | None, ask: Ask[User, R]) -> Future[R]:
+        """Changes personal data; a new password ends every session but the one it was changed in.
+
+        Raises `EmailTaken`, `UserNotFound`.
+        """
+
+        def decide(work: Work) -> R:
+            user = _find(work, User, change.user_id, UserNotFound)
+            user.check_exists()
+            work.keep(change)
+            if change.password_hash is not None:
+                work.keep(SessionsEnded(change.user_id, but=session_id))
+            user.note_changes(change.changed(), work.stamp)
+            return ask.answer(user)
+
+        return self._actors.tell([change.user_id], decide, ask.cause, ask.once)
+
+    def erase_account(self, user_id: UUID, ask: Ask[User, R]) -> Future[R]:
+        """Erases the person's data and ends all sessions; the log keeps the bare id. Raises `UserNotFound`."""
+
+        def decide(work: Work) -> R:
+            user = _find(work, User, user_id, UserNotFound)
+            user.erase(work.stamp)
+            work.keep(SessionsEnded(user_id))
+            work.keep(AccountErased(user_id))
+            return ask.answer(user)
+
+        return self._actors.tell([user_id], decide, ask.cause, ask.once)
+
+    def appoint(self, user_id: UUID, admin: bool, ask: Ask[User, R]) -> Future[R]:
+        """Makes or unmakes an administrator. Raises `UserNotFound`."""
+
+        def decide(work: Work) -> R:
+            user = _find(work, User, user_id, UserNotFound)
+            user.appoint(admin, work.stamp)
+            return ask.answer(user)
+
+        return self._actors.tell([user_id], decide, ask.cause, ask.once)
+
+    # Listings -----------------------------------------------------------------------------------------------------
+
+    def offer(self, ticket_id: UUID, seller_id: UUID, listing: Listing, ask: Ask[Ticket, R]) -> Future[R]:
+        """Lists tickets for sale. Raises `Invalid`."""
+
+        def decide(work: Work) -> R:
+            ticket = Ticket.offer(ticket_id, seller_id, listing, work.stamp)
+            work.add(ticket)
+            return ask.answer(ticket)
+
+        return self._actors.tell([seller_id], decide, ask.cause, ask.once)
+
+    def edit(
+        self,
+        ticket_id: UUID,
+        by: UUID,
+        change: Callable[[Listing], Listing],
+        expected_version: int | None,
+        ask: Ask[Ticket, R],
+    ) -> Future[R]:
+        """Changes what is offered, while nobody is paying.
+
+        Raises `TicketNotFound`, `NotOwner`, `VersionMismatch`, `TicketLocked`, `TicketWithdrawn`, `Invalid`.
+        """
+
+        def decide(work: Work) -> R:
+            ticket = _find(work, Ticket, ticket_id, TicketNotFound)
+            ticket.check_owner(by)
+            _check_version(ticket, expected_version)
+            ticket.edit(change(ticket.listing), by, work.stamp)
+            return ask.answer(ticket)
+
+        return self._actors.tell([ticket_id], decide, ask.cause, ask.once)
+
+    def withdraw(self, ticket_id: UUID, by: UUID, expected_version: int | None, ask: Ask[Ticket, R]) -> Future[R]:
+        """Takes a listing down for good. Raises `TicketNotFound`, `NotOwner`, `VersionMismatch`, `TicketLocked`."""
+
+        def decide(work: Work) -> R:
+            ticket = _find(work, Ticket, ticket_id, TicketNotFound)
+            ticket.check_owner(by)
+            _check_version(ticket, expected_version)
+            ticket.withdraw(by, work.stamp)
+            return ask.answer(ticket)
+
+        return self._actors.tell([ticket_id], decide, ask.cause, ask.once)
+
+    # Orders -------------------------------------------------------------------------------------------------------
+
+    def place_order(self, order_id: UUID, buyer_id: UUID, wanted: Sequence[Wanted], ask: Ask[Order, R]) -> Future[R]:
+        """Makes an order and holds all its units, or does nothing.
+
+        Raises `Invalid`, `TicketNotFound`, `OwnTicket`, `SoldOut`.
+        """
+        _check_wanted(wanted)
+
+        def decide(work: Work) -> R:
+            tickets = [_find(work, Ticket, want.ticket_id, TicketNotFound) for want in wanted]
+            items = tuple(
+                Item(ticket.id, ticket.seller_id, ticket.listing.title, want.quantity, ticket.listing.price)
+                for ticket, want in zip(tickets, wanted, strict=True)
+            )
+            if any(ticket.seller_id == buyer_id for ticket in tickets):
+                raise OwnTicket("nobody buys their own tickets")
+            total_of(items)
+            for ticket, want in zip(tickets, wanted, strict=True):
+                ticket.check_may_reserve(want.quantity, work.stamp.at)
+            # Nothing can be refused from here on.
+            hold_seconds = min(ticket.listing.hold_seconds or self._default_hold_seconds for ticket in tickets)
+            expires_at = work.stamp.at + timedelta(seconds=hold_seconds)
+            order = Order.place(order_id, buyer_id, items, expires_at, work.stamp)
+            work.add(order)
+            for ticket, want in zip(tickets, wanted, strict=True):
+                ticket.reserve(order_id, want.quantity, expires_at, work.stamp)
+                if not order.is_open:
+                    ticket.sell(order_id, want.quantity, work.stamp)
+            return ask.answer(order)
+
+        return self._actors.tell([want.ticket_id for want in wanted], decide, ask.cause, ask.once)
+
+    def cancel_order(self, order_id: UUID, buyer_id: UUID, ask: Ask[Order, R]) -> Future[R]:
+        """The buyer's end of an unpaid order: its units are free again. Raises `OrderNotFound`, `OrderNotOpen`."""
+
+        def decide(work: Work) -> R:
+            order = _own_order(work, order_id, buyer_id)
+            order.cancel(work.stamp)
+            _release_all(work, order, "cancelled")
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    def expire_order(self, order_id: UUID, ask: Ask[Order, R]) -> Future[R]:
+        """Ends an order whose deadline has passed; any other order is left as it is. Raises `OrderNotFound`."""
+
+        def decide(work: Work) -> R:
+            order = _find(work, Order, order_id, OrderNotFound)
+            if order.expire(work.stamp):
+                _release_all(work, order, "expired")
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    # Payments -----------------------------------------------------------------------------------------------------
+
+    def check_payable(self, order_id: UUID, buyer_id: UUID, ask: Ask[Order, R]) -> Future[R]:
+        """Looks whether a payment may be begun. Raises `OrderNotFound`, `OrderNotOpen`."""
+
+        def decide(work: Work) -> R:
+            order = _own_order(work, order_id, buyer_id)
+            order.check_payable(work.stamp.at)
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    def await_payment(self, order_id: UUID, payment_intent_id: str, ask: Ask[Order, R]) -> Future[R]:
+        """Takes down the order's PaymentIntent before it may be confirmed. Raises `OrderNotFound`, `OrderNotOpen`."""
+
+        def decide(work: Work) -> R:
+            order = _find(work, Order, order_id, OrderNotFound)
+            order.await_payment(payment_intent_id, work.stamp)
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    def take_charge(self, order_id: UUID, charge: Charge, ask: Ask[Order, R]) -> Future[R]:
+        """Money came: the order is completed if its units are held or still free, else the money is due to go back.
+
+        Heard twice, it changes nothing. Raises `OrderNotFound`, `ChargeMismatch`.
+        """
+
+        def decide(work: Work) -> R:
+            order = _find(work, Order, order_id, OrderNotFound)
+            order.check_charge(charge)
+            if not order.knows_charge(charge.charge_id):
+                _settle(work, order, charge)
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    def note_failure(self, order_id: UUID, failure: ChargeFailure, ask: Ask[Order, R]) -> Future[R]:
+        """A charge was refused; the order stays open for another try. Raises `OrderNotFound`."""
+
+        def decide(work: Work) -> R:
+            order = _find(work, Order, order_id, OrderNotFound)
+            order.note_failure(failure, work.stamp)
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+    def note_refund(self, order_id: UUID, charge: Charge, refund_id: str, ask: Ask[Order, R]) -> Future[R]:
+        """Money went back. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+
+        def decide(work: Work) -> R:
+            order = _find(work, Order, order_id, OrderNotFound)
+            order.note_refund(refund_id, charge, work.stamp)
+            return ask.answer(order)
+
+        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+
+
+def _find(
+    work: Work,
+    kind: type[TAggregate],
+    aggregate_id: UUID,
+    missing: type[TicketNotFound | OrderNotFound | UserNotFound],
+) -> TAggregate:
+    aggregate = work.find(kind, aggregate_id)
+    if aggregate is None:
+        raise missing(f"there is no {kind.__name__.lower()} {aggregate_id}")
+    return aggregate
+
+
+def _own_order(work: Work, order_id: UUID, buyer_id: UUID) -> Order:
+    order = work.find(Order, order_id)
+    if order is None or order.buyer_id != buyer_id:
+        raise OrderNotFound(f"there is no order {order_id}")
+    return order
+
+
+def _check_version(ticket: Ticket, expected_version: int | None) -> None:
+    if expected_version is not None and ticket.version != expected_version:
+        raise VersionMismatch(f"the listing is at version {ticket.version}")
+
+
+def _check_wanted(wanted: Sequence[Wanted]) -> None:
+    if not 1 <= len(wanted) <= MAX_ITEMS:
+        raise Invalid("items", f"expected 1 to {MAX_ITEMS} listings")
+    seen: set[UUID] = set()
+    for position, want in enumerate(wanted):
+        if want.ticket_id in seen:
+            raise Invalid(f"items[{position}].ticket_id", "a listing is named once, with its quantity")
+        seen.add(want.ticket_id)
+        if not 1 <= want.quantity <= MAX_QUANTITY_PER_ITEM:
+            raise Invalid(f"items[{position}].quantity", f"expected 1 to {MAX_QUANTITY_PER_ITEM}")
+
+
+def _settle(work: Work, order: Order, charge: Charge) -> None:
+    """One winner: either every unit becomes the buyer's, or none and the money goes back."""
+    stamp: Stamp = work.stamp
+    tickets = [(_find(work, Ticket, item.ticket_id, TicketNotFound), item.quantity) for item in order.items]
+    completes = order.takes_late_money() and all(
+        ticket.may_sell(order.id, quantity, stamp.at) for ticket, quantity in tickets
+    )
+    order.take_charge(charge, completes=completes, stamp=stamp)
+    for ticket, quantity in tickets:
+        if completes:
+            ticket.sell(order.id, quantity, stamp)
+        else:
+            ticket.release(order.id, "expired", stamp)
+
+
+def _release_all(work: Work, order: Order, reason: str) -> None:
+    for item in order.items:
+        _find(work, Ticket, item.ticket_id, TicketNotFound).release(order.id, reason, work.stamp)

@@ -1,0 +1,107 @@
+"""What the domain needs from the world outside; `adapters/` provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.aggregate import Aggregate, Event
+from domain.money import Money
+from domain.order import Charge, ChargeFailure
+from domain.records import Outcome, Record
+
+
+class StoreUnavailable(Exception):
+    """The event store did not answer. With `in_doubt` a commit was on its way: it may have happened or not."""
+
+    def __init__(self, reason: str, *, in_doubt: bool = False) -> None:
+        super().__init__(reason)
+        self.in_doubt = in_doubt
+
+
+class Transaction(Protocol):
+    """One batch: from its begin to its end nobody else appends to the log.
+
+    Every method may raise `StoreUnavailable`.
+    """
+
+    now: datetime
+    """The store's clock, one for all processes, read when the log was locked."""
+
+    def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
+        """What other processes appended to the wanted aggregates since the position begun with, in log order.
+
+        None: that is too much to read under the lock, or the position was None; whatever is in memory is to be dropped.
+        """
+
+    def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+        """The aggregates that exist, from their newest readable snapshot and the events after it."""
+
+    def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
+        """The answers already given under these (scope, key)."""
+
+    def email_owner(self, email: str) -> UUID | None:
+        """Whose address it is."""
+
+    def contains(self, event: Event) -> bool:
+        """Whether this very event (same aggregate, version and command) is in the log."""
+
+    def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
+        """Appends and commits, durably; returns the log's new end. With nothing to write it only ends."""
+
+
+class EventStore(Protocol):
+    """The log. Synchronous: one thread owns it (`domain/actors.py`)."""
+
+    def begin(self, after: int | None) -> AbstractContextManager[Transaction]:
+        """Locks the log; left without `commit`, nothing happened.
+
+        Args:
+            after: the last position this process has seen; None to start at the log's end.
+        """
+
+    def keep_snapshot(self, aggregate: Aggregate) -> None:
+        """Takes the state down now and stores it soon, outside the transaction; never raises, never waits."""
+
+    def close(self) -> None:
+        """Gives connections back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A PaymentIntent as the gateway last saw it; `status` is Stripe's."""
+
+    payment_intent_id: str
+    status: str
+    client_secret: str
+    charge: Charge | None = None
+    """The money it took, once `status` is `succeeded`."""
+    failure: ChargeFailure | None = None
+    """Why the last try took none."""
+
+
+class PaymentUnavailable(Exception):
+    """The payment provider did not answer, or refused for a reason that is not the buyer's. Try again."""
+
+
+class PaymentGateway(Protocol):
+    """Stripe, or what speaks its API. Every method may raise `PaymentUnavailable`; every effect happens once."""
+
+    async def create_intent(self, order_id: UUID, total: Money) -> Intent:
+        """The order's one intent: asked again, the same one."""
+
+    async def confirm(self, payment_intent_id: str, payment_method: str, attempt: str) -> Intent:
+        """Charges the card; a refusal is an answer (`failure`). The same attempt again is the same charge."""
+
+    async def fetch(self, payment_intent_id: str) -> Intent:
+        """The intent as it stands."""
+
+    async def cancel(self, payment_intent_id: str) -> Intent:
+        """Closes the intent for good; one that has succeeded meanwhile comes back so."""
+
+    async def refund(self, charge: Charge) -> str:
+        """Sends the whole charge back; asked again, the same refund. Returns the refund's id."""

@@ -1,0 +1,292 @@
+"""The published events: the contract that read models, analytics and history are built on.
+
+Private events (the aggregates' own) may change with the code; these may not, except by a new version. Each stored event
+is published as exactly one of these, so that `sequence` counts without gaps for every key. None carries personal data.
+
+On Kafka an event is a CloudEvent 1.0 in structured mode (`adapters/cloudevents.py`); the classes here are its `data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.aggregate import Cause, Event
+from domain.listing import Listing
+from domain.money import Money
+from domain.order import Item, Order
+from domain.ticket import Ticket
+from domain.user import User
+
+TICKETS, ORDERS, USERS = "stagedoor.tickets", "stagedoor.orders", "stagedoor.users"
+"""The topics; the key is the aggregate's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserCreated:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UserUpdated:
+    changed: tuple[str, ...]
+    """Of `name`, `email`, `password`, `admin`: which changed, never to what."""
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserErased:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TicketCreated:
+    seller_id: UUID
+    listing: Listing
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketUpdated:
+    listing: Listing
+    """The whole offer as it is now."""
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketWithdrawn:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TicketReserved:
+    order_id: UUID
+    quantity: int
+    expires_at: datetime
+    available: int
+    """`available`, `held` and `sold` are the listing's counts right after the event; their sum is its quantity."""
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketReleased:
+    order_id: UUID
+    quantity: int
+    reason: str
+    """`cancelled`, `expired`, or `lapsed`: taken over by another buyer after the deadline."""
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketSold:
+    order_id: UUID
+    quantity: int
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketReturned:
+    order_id: UUID
+    quantity: int
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCreated:
+    buyer_id: UUID
+    items: tuple[Item, ...]
+    total: Money
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAwaitingPayment:
+    payment_intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeCreated:
+    payment_intent_id: str
+    charge_id: str
+    money: Money
+    refund_due: bool
+    """The money came too late or for nothing and goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFailed:
+    payment_intent_id: str
+    charge_id: str | None
+    code: str
+    """Stripe's error code; `payment_intent_canceled`: the intent was closed and will never take money."""
+    decline_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCompleted:
+    charge_id: str | None
+    """None: the order cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OrderExpired:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCreated:
+    payment_intent_id: str
+    charge_id: str
+    refund_id: str
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefunded:
+    pass
+
+
+TicketData = (
+    TicketCreated | TicketUpdated | TicketWithdrawn | TicketReserved | TicketReleased | TicketSold | TicketReturned
+)
+OrderData = (
+    OrderCreated
+    | OrderAwaitingPayment
+    | ChargeCreated
+    | ChargeFailed
+    | OrderCompleted
+    | OrderCancelled
+    | OrderExpired
+    | RefundCreated
+    | OrderRefunded
+)
+UserData = UserCreated | UserUpdated | UserErased
+Data = TicketData | OrderData | UserData
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedEvent:
+    """One event as others see it: the envelope and its data."""
+
+    topic: str
+    type: str
+    """The name of the class of `data`."""
+    subject: UUID
+    """The aggregate; also the key."""
+    sequence: int
+    """The aggregate's version: 1, 2, 3 … without gaps."""
+    position: int
+    """The place in the store's log: grows along the log, with gaps."""
+    time: datetime
+    cause: Cause
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    topic: str
+    data_class: type[Data]
+    map: Callable[[Any], Data]
+
+
+def _fields(data_class: type[Data], *names: str) -> Callable[[Any], Data]:
+    """Copies the named fields: what is not named here is not published."""
+
+    def copy(event: Any) -> Data:
+        return data_class(**{name: getattr(event, name) for name in names})
+
+    return copy
+
+
+_COUNTS = ("order_id", "quantity", "available", "held", "sold")
+
+_MAPPINGS: dict[type[Event], _Mapping] = {
+    stored: _Mapping(topic, data_class, mapper)
+    for stored, topic, data_class, mapper in (
+        (User.Created, USERS, UserCreated, _fields(UserCreated)),
+        (User.Updated, USERS, UserUpdated, _fields(UserUpdated, "changed", "admin")),
+        (User.Erased, USERS, UserErased, _fields(UserErased)),
+        (
+            Ticket.Created,
+            TICKETS,
+            TicketCreated,
+            lambda event: TicketCreated(event.seller_id, event.listing, event.listing.quantity, 0, 0),
+        ),
+        (Ticket.Updated, TICKETS, TicketUpdated, _fields(TicketUpdated, "listing", "available", "held", "sold")),
+        (Ticket.Withdrawn, TICKETS, TicketWithdrawn, _fields(TicketWithdrawn)),
+        (Ticket.Reserved, TICKETS, TicketReserved, _fields(TicketReserved, "expires_at", *_COUNTS)),
+        (Ticket.Released, TICKETS, TicketReleased, _fields(TicketReleased, "reason", *_COUNTS)),
+        (Ticket.Sold, TICKETS, TicketSold, _fields(TicketSold, *_COUNTS)),
+        (Ticket.Returned, TICKETS, TicketReturned, _fields(TicketReturned, *_COUNTS)),
+        (Order.Created, ORDERS, OrderCreated, _fields(OrderCreated, "buyer_id", "items", "total", "expires_at")),
+        (Order.AwaitingPayment, ORDERS, OrderAwaitingPayment, _fields(OrderAwaitingPayment, "payment_intent_id")),
+        (
+            Order.ChargeCreated,
+            ORDERS,
+            ChargeCreated,
+            _fields(ChargeCreated, "payment_intent_id", "charge_id", "money", "refund_due"),
+        ),
+        (
+            Order.ChargeFailed,
+            ORDERS,
+            ChargeFailed,
+            _fields(ChargeFailed, "payment_intent_id", "charge_id", "code", "decline_code"),
+        ),
+        (Order.Completed, ORDERS, OrderCompleted, _fields(OrderCompleted, "charge_id")),
+        (Order.Cancelled, ORDERS, OrderCancelled, _fields(OrderCancelled)),
+        (Order.Expired, ORDERS, OrderExpired, _fields(OrderExpired)),
+        (
+            Order.RefundCreated,
+            ORDERS,
+            RefundCreated,
+            _fields(RefundCreated, "payment_intent_id", "charge_id", "refund_id", "money"),
+        ),
+        (Order.Refunded, ORDERS, OrderRefunded, _fields(OrderRefunded)),
+    )
+}
+
+STORED_EVENTS: tuple[type[Event], ...] = tuple(_MAPPINGS)
+"""Every event that may be in the log."""
+
+DATA_CLASSES: dict[str, tuple[str, type[Data]]] = {
+    mapping.data_class.__name__: (mapping.topic, mapping.data_class) for mapping in _MAPPINGS.values()
+}
+"""Every published type: its name, its topic, the class of its data."""
+
+
+def publish(event: Event, position: int) -> PublishedEvent:
+    """What others get to see of a stored event.
+
+    Args:
+        position: its place in the store's log.
+    """
+    mapping = _MAPPINGS[type(event)]
+    return PublishedEvent(
+        topic=mapping.topic,
+        type=mapping.data_class.__name__,
+        subject=event.originator_id,
+        sequence=event.originator_version,
+        position=position,
+        time=event.timestamp,
+        cause=event.cause,
+        data=mapping.map(event),
+    )

@@ -1,0 +1,302 @@
+"""The rules of a listing: what is available, who holds units until when, when it may be edited.
+
+The state is O(open holds): a unit that was sold is a number, not a record. A hold carries its own deadline, so that a
+hold past it blocks nobody even while every timer is down: whoever needs its units takes them (`TicketReleased` with
+reason `lapsed`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+from uuid import UUID
+
+from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinned
+from domain.errors import Invalid, NotOwner, SoldOut, TicketLocked, TicketWithdrawn
+from domain.listing import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Units an unpaid order keeps from others until `expires_at`."""
+
+    quantity: int
+    expires_at: datetime
+
+
+@dataclass(kw_only=True, eq=False)
+class Ticket(Aggregate):
+    """One listing. Invariant after every event: available + held + sold = listing.quantity, none negative."""
+
+    seller_id: UUID
+    listing: Listing
+    withdrawn: bool = False
+    held: int = 0
+    """Units in `holds`, past their deadline or not, until somebody takes them back."""
+    sold: int = 0
+    holds: dict[UUID, Hold] = field(default_factory=dict)
+    """Open holds by order id."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Derived, so not part of a snapshot: deadlines by age (an entry whose hold is gone is dropped when it comes
+        # up), and the holds seen past theirs, oldest first. With them a refusal on a hot listing costs O(1).
+        self.deadlines = [(hold.expires_at, order_id) for order_id, hold in self.holds.items()]
+        heapify(self.deadlines)
+        self.lapsed: dict[UUID, int] = {}
+        self.lapsed_units = 0
+
+    def snapshot_interval(self) -> int:
+        """Never smaller than the state, so that snapshots cost each event O(1)."""
+        return max(super().snapshot_interval(), len(self.holds))
+
+    # What it knows ------------------------------------------------------------------------------------------------
+
+    @property
+    def available(self) -> int:
+        return self.listing.quantity - self.held - self.sold
+
+    @property
+    def status(self) -> str:
+        """`open`, `sold_out` (nothing left to order right now) or `withdrawn`."""
+        if self.withdrawn:
+            return "withdrawn"
+        return "open" if self.available > 0 else "sold_out"
+
+    def may_sell(self, order_id: UUID, quantity: int, now: datetime) -> bool:
+        """Whether `sell` would find the units: held for this order, or free."""
+        hold = self.holds.get(order_id)
+        if hold is not None:
+            return hold.quantity == quantity
+        return not self.withdrawn and self.available + self._lapsed_units(now) >= quantity
+
+    # What it is told ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def offer(cls, ticket_id: UUID, seller_id: UUID, listing: Listing, stamp: Stamp) -> Ticket:
+        """Lists tickets for sale.
+
+        Raises:
+            Invalid: a field has a value no listing may have.
+        """
+        listing.check()
+        ticket: Ticket = begin(
+            cls.Created(
+                originator_id=ticket_id,
+                originator_version=1,
+                timestamp=stamp.at,
+                cause=stamp.cause,
+                seller_id=seller_id,
+                listing=listing,
+            )
+        )
+        return ticket
+
+    def edit(self, listing: Listing, by: UUID, stamp: Stamp) -> None:
+        """Replaces what is offered; the same offer again changes nothing.
+
+        Raises:
+            NotOwner, TicketWithdrawn, Invalid;
+            TicketLocked: somebody is paying for a unit.
+        """
+        self.check_owner(by)
+        if self.withdrawn:
+            raise TicketWithdrawn("the listing was withdrawn")
+        self._check_not_locked(stamp.at)
+        listing.check()
+        if listing.quantity < self.sold:
+            raise Invalid("quantity", f"{self.sold} are sold already")
+        if listing != self.listing:
+            self._release_lapsed(self.held, stamp)
+            self.trigger(
+                self.Updated,
+                stamp,
+                listing=listing,
+                available=listing.quantity - self.held - self.sold,
+                held=self.held,
+                sold=self.sold,
+            )
+
+    def withdraw(self, by: UUID, stamp: Stamp) -> None:
+        """Takes the listing off the market for good; what is sold stays sold. Twice is once.
+
+        Raises:
+            NotOwner; TicketLocked: somebody is paying for a unit.
+        """
+        self.check_owner(by)
+        if not self.withdrawn:
+            self._check_not_locked(stamp.at)
+            self._release_lapsed(self.held, stamp)
+            self.trigger(self.Withdrawn, stamp)
+
+    def check_owner(self, by: UUID) -> None:
+        """Raises `NotOwner` when it is somebody else's."""
+        if by != self.seller_id:
+            raise NotOwner("only its seller changes a listing")
+
+    def check_may_reserve(self, quantity: int, now: datetime) -> None:
+        """Raises `SoldOut` when `reserve` could not find so many units."""
+        if self.withdrawn:
+            raise SoldOut("the listing was withdrawn")
+        if self.available < quantity and self.available + self._lapsed_units(now) < quantity:
+            raise SoldOut(f"{self.available} available")
+
+    def reserve(self, order_id: UUID, quantity: int, expires_at: datetime, stamp: Stamp) -> None:
+        """Holds units for an order until its deadline; call `check_may_reserve` for all its tickets first.
+
+        Raises:
+            SoldOut: there are not so many units free.
+        """
+        assert quantity > 0
+        assert order_id not in self.holds, "an order holds a listing once"
+        self.check_may_reserve(quantity, stamp.at)
+        self._release_lapsed(quantity - self.available, stamp)
+        self.trigger(
+            self.Reserved,
+            stamp,
+            order_id=order_id,
+            quantity=quantity,
+            expires_at=expires_at,
+            available=self.available - quantity,
+            held=self.held + quantity,
+            sold=self.sold,
+        )
+
+    def release(self, order_id: UUID, reason: str, stamp: Stamp) -> None:
+        """Gives an order's units back; an order that holds none (any more) changes nothing."""
+        hold = self.holds.get(order_id)
+        if hold is None:
+            return
+        self.trigger(
+            self.Released,
+            stamp,
+            order_id=order_id,
+            quantity=hold.quantity,
+            reason=reason,
+            available=self.available + hold.quantity,
+            held=self.held - hold.quantity,
+            sold=self.sold,
+        )
+
+    def sell(self, order_id: UUID, quantity: int, stamp: Stamp) -> None:
+        """Makes the units the buyer's; call `may_sell` for all the order's tickets first.
+
+        Late money finds no hold any more: then free units are taken, first held and then sold, so that every sale
+        on the record comes out of a hold.
+        """
+        if order_id not in self.holds:
+            self.reserve(order_id, quantity, stamp.at, stamp)
+        assert self.holds[order_id].quantity == quantity
+        self.trigger(
+            self.Sold,
+            stamp,
+            order_id=order_id,
+            quantity=quantity,
+            available=self.available,
+            held=self.held - quantity,
+            sold=self.sold + quantity,
+        )
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _check_not_locked(self, now: datetime) -> None:
+        if self.held > self._lapsed_units(now):
+            raise TicketLocked("somebody is paying for a ticket of this listing")
+
+    def _lapsed_units(self, now: datetime) -> int:
+        """Units held past their deadline. A deadline that was seen to pass stays passed, should the clock step back."""
+        while self.deadlines and self.deadlines[0][0] <= now:
+            order_id = heappop(self.deadlines)[1]
+            hold = self.holds.get(order_id)
+            if hold is not None and order_id not in self.lapsed:
+                self.lapsed[order_id] = hold.quantity
+                self.lapsed_units += hold.quantity
+        return self.lapsed_units
+
+    def _release_lapsed(self, units: int, stamp: Stamp) -> None:
+        """Takes back holds past their deadline, the oldest first, until so many units are free or none is left."""
+        if units > 0:
+            self._lapsed_units(stamp.at)
+        while units > 0 and self.lapsed:
+            order_id = next(iter(self.lapsed))
+            units -= self.lapsed[order_id]
+            self.release(order_id, "lapsed", stamp)
+
+    def _close_hold(self, order_id: UUID) -> None:
+        self.held -= self.holds.pop(order_id).quantity
+        self.lapsed_units -= self.lapsed.pop(order_id, 0)
+
+    # What happened ------------------------------------------------------------------------------------------------
+
+    @pinned("stagedoor.Ticket.Created")
+    class Created(CreatedEvent):
+        seller_id: UUID
+        listing: Listing
+
+        def create(self) -> Ticket:
+            return Ticket(**self.base_fields(), seller_id=self.seller_id, listing=self.listing)
+
+    @pinned("stagedoor.Ticket.Updated")
+    class Updated(Event):
+        listing: Listing
+        available: int
+        held: int
+        sold: int
+
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate.listing = self.listing
+
+    @pinned("stagedoor.Ticket.Withdrawn")
+    class Withdrawn(Event):
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate.withdrawn = True
+
+    @pinned("stagedoor.Ticket.Reserved")
+    class Reserved(Event):
+        order_id: UUID
+        quantity: int
+        expires_at: datetime
+        available: int
+        held: int
+        sold: int
+
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate.holds[self.order_id] = Hold(self.quantity, self.expires_at)
+            aggregate.held += self.quantity
+            heappush(aggregate.deadlines, (self.expires_at, self.order_id))
+
+    @pinned("stagedoor.Ticket.Released")
+    class Released(Event):
+        order_id: UUID
+        quantity: int
+        reason: str
+        available: int
+        held: int
+        sold: int
+
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate._close_hold(self.order_id)
+
+    @pinned("stagedoor.Ticket.Sold")
+    class Sold(Event):
+        order_id: UUID
+        quantity: int
+        available: int
+        held: int
+        sold: int
+
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate._close_hold(self.order_id)
+            aggregate.sold += self.quantity
+
+    @pinned("stagedoor.Ticket.Returned")
+    class Returned(Event):
+        order_id: UUID
+        quantity: int
+        available: int
+        held: int
+        sold: int
+
+        def apply(self, aggregate: Ticket) -> None:
+            aggregate.sold -= self.quantity

@@ -1,0 +1,152 @@
+"""What one command sees while it is decided: aggregates, the clock, and what is to be stored with its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from domain.aggregate import Aggregate, Event, Stamp, TAggregate
+from domain.errors import DomainError, EmailTaken
+from domain.ports import Transaction
+from domain.records import Account, AccountChange, Record
+
+R = TypeVar("R")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Once(Generic[R]):
+    """Makes a command's answer the only one ever given under an idempotency key, refusals included."""
+
+    scope: UUID
+    """Whose key it is."""
+    key: str
+    fingerprint: bytes
+    """Tells the same request from another one under the same key."""
+    encode: Callable[[R], bytes]
+    decode: Callable[[bytes], R]
+    refusal: Callable[[DomainError], R]
+    """The answer that a refusal is."""
+
+
+class Cache:
+    """Aggregates in memory, the least recently used dropped first. Not thread-safe: the actors' thread owns it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._aggregates: dict[UUID, Aggregate] = {}
+
+    def __contains__(self, aggregate_id: object) -> bool:
+        return aggregate_id in self._aggregates
+
+    def __len__(self) -> int:
+        return len(self._aggregates)
+
+    def find(self, aggregate_id: UUID) -> Aggregate | None:
+        """The aggregate, if it is here, as the most recently used."""
+        aggregate = self._aggregates.pop(aggregate_id, None)
+        if aggregate is not None:
+            self._aggregates[aggregate_id] = aggregate
+        return aggregate
+
+    def put(self, aggregate: Aggregate) -> None:
+        self._aggregates[aggregate.id] = aggregate
+
+    def evict(self, ids: Collection[UUID]) -> None:
+        """Forgets what is in doubt; it is loaded again when it is needed."""
+        for aggregate_id in ids:
+            self._aggregates.pop(aggregate_id, None)
+
+    def trim(self) -> None:
+        """Keeps the bound; called between batches, never within one."""
+        while len(self._aggregates) > self._most:
+            del self._aggregates[next(iter(self._aggregates))]
+
+    def clear(self) -> None:
+        self._aggregates.clear()
+
+
+@dataclass(eq=False)
+class Batch:
+    """Everything decided in one transaction of the store."""
+
+    transaction: Transaction
+    cache: Cache
+    events: list[Event] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    touched: dict[UUID, Aggregate] = field(default_factory=dict)
+    claimed_emails: set[str] = field(default_factory=set)
+
+    def find(self, aggregate_id: UUID) -> Aggregate | None:
+        """The aggregate from memory or the store."""
+        aggregate = self.cache.find(aggregate_id)
+        if aggregate is None:
+            aggregate = self.transaction.load([aggregate_id]).get(aggregate_id)
+            if aggregate is not None:
+                self.cache.put(aggregate)
+        return aggregate
+
+    def fetch(self, ids: Collection[UUID]) -> None:
+        """Brings many aggregates into memory with one question to the store."""
+        missing = {aggregate_id for aggregate_id in ids if aggregate_id not in self.cache}
+        if missing:
+            for aggregate in self.transaction.load(missing).values():
+                self.cache.put(aggregate)
+
+    def touch(self, aggregates: Collection[Aggregate]) -> None:
+        """Marks aggregates whose state in memory is ahead of the log until the commit."""
+        self.touched.update((aggregate.id, aggregate) for aggregate in aggregates)
+
+
+class Work:
+    """One command's part of a batch. Decide first, tell afterwards: a refused command must have changed nothing."""
+
+    def __init__(self, batch: Batch, stamp: Stamp) -> None:
+        self._batch = batch
+        self.stamp = stamp
+        self._touched: dict[UUID, Aggregate] = {}
+        self._records: list[Record] = []
+
+    def find(self, kind: type[TAggregate], aggregate_id: UUID) -> TAggregate | None:
+        """The aggregate, or None if there is none of this kind."""
+        aggregate = self._touched.get(aggregate_id) or self._batch.find(aggregate_id)
+        if not isinstance(aggregate, kind):
+            return None
+        self._touched[aggregate_id] = aggregate
+        return aggregate
+
+    def add(self, aggregate: Aggregate) -> None:
+        """Takes up an aggregate that was just made."""
+        self._touched[aggregate.id] = aggregate
+        self._batch.cache.put(aggregate)
+
+    def keep(self, record: Record) -> None:
+        """Stores a record with the events.
+
+        Raises:
+            EmailTaken: the address is another account's.
+        """
+        if isinstance(record, Account | AccountChange) and record.email is not None:
+            owner = self._batch.transaction.email_owner(record.email)
+            if owner not in (None, record.user_id) or record.email in self._batch.claimed_emails:
+                raise EmailTaken("there is an account with this e-mail address")
+            self._batch.claimed_emails.add(record.email)
+        self._records.append(record)
+
+    def touched(self) -> list[Aggregate]:
+        """The aggregates this command looked at or made."""
+        return list(self._touched.values())
+
+    def is_clean(self) -> bool:
+        """Whether nothing was decided so far."""
+        return not any(aggregate.pending_events for aggregate in self._touched.values())
+
+    def conclude(self) -> None:
+        """Hands what was decided to the batch."""
+        changed = [aggregate for aggregate in self._touched.values() if aggregate.pending_events]
+        for aggregate in changed:
+            self._batch.events.extend(aggregate.collect_events())
+        self._batch.touch(changed)
+        self._batch.records.extend(self._records)
