@@ -120,7 +120,9 @@ async def test_two_processes_sell_one_listing_without_a_conflict(database_url: s
         sold = [outcome for outcome in outcomes if isinstance(outcome, Order)]
         assert len(sold) == 300
         assert all(isinstance(outcome, Order | SoldOut) for outcome in outcomes)
-        versions = one.rows("SELECT originator_version FROM stored_events WHERE originator_id = %s ORDER BY 1", ticket_id)
+        versions = one.rows(
+            "SELECT originator_version FROM stored_events WHERE originator_id = %s ORDER BY 1", ticket_id
+        )
         assert [row[0] for row in versions] == list(range(1, 302))
 
 
@@ -259,7 +261,8 @@ async def test_terminated_connections_lose_nothing_that_was_answered(house: Hous
 
     async def buy() -> None:
         for _ in range(60):
-            answered.append(await house.order(ticket_id))
+            order = await house.order(ticket_id)
+            answered.append(order)
 
     async def cut() -> None:
         for _ in range(6):

@@ -1,0 +1,68 @@
+"""The import contracts of pyproject.toml hold, and each of them can fail: one that cannot is no rule."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+VIOLATIONS = {
+    "domain": ("domain", "import psycopg"),
+    "projections": ("projections", "import domain.marketplace"),
+    "adapters": ("adapters", "import projections"),
+    "streams": ("streams", "import api"),
+    "api": ("api", "import streams"),
+    "sandbox": ("sandbox", "import domain"),
+    "cli": ("data", "import cli"),
+}
+"""For each contract, a room and an import it must not have."""
+
+
+def lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [command, "--config", "pyproject.toml", "--no-cache"],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(directory), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Path:
+    """Empty rooms under the real contracts."""
+    for room in CONFIG["root_packages"]:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").touch()
+    for module in ("domain/marketplace.py", "domain/actors.py", "domain/work.py", "projections/rebuild.py"):
+        (tmp_path / module).touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_empty_rooms_keep_every_contract(rooms: Path) -> None:
+    linted = lint(rooms)
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_every_contract_has_a_violation_that_breaks_it() -> None:
+    assert set(VIOLATIONS) == {contract["id"] for contract in CONFIG["contracts"]}
+
+
+@pytest.mark.parametrize("contract", CONFIG["contracts"], ids=lambda contract: contract["id"])
+def test_a_violation_breaks_its_contract(rooms: Path, contract: dict[str, str]) -> None:
+    room, statement = VIOLATIONS[contract["id"]]
+    (rooms / room / "offender.py").write_text(statement + "\n")
+    linted = lint(rooms)
+    assert linted.returncode == 1
+    assert f"{contract['name']} BROKEN" in " ".join(linted.stdout.split())

@@ -1,0 +1,206 @@
+"""Any sequence of commands, at any clock: the invariants of listings and money hold after each.
+
+The commands run through the marketplace itself on an event store in memory, so that the machine tries the rules that
+span aggregates too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+
+from domain.aggregate import Aggregate, Event
+from domain.errors import DomainError
+from domain.marketplace import Ask, Marketplace, Wanted
+from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Order
+from domain.ticket import Ticket
+from domain.work import Batch, Cache, Work
+from tests.domain.scenes import BUYER, NOON, OTHER, SELLER, at, listing
+
+HOLD_SECONDS = 900
+
+
+class MemoryTransaction:
+    """`domain.ports.Transaction` without a database: the log is a list."""
+
+    def __init__(self, log: list[Event]) -> None:
+        self.log = log
+        self.now = NOON
+
+    def load(self, ids: Any) -> dict[UUID, Aggregate]:
+        loaded: dict[UUID, Aggregate] = {}
+        for event in self.log:
+            if event.originator_id in ids:
+                loaded[event.originator_id] = event.mutate(loaded.get(event.originator_id))
+        return loaded
+
+
+class Straight:
+    """Stands where the actors stand: decides each command at once, alone, and logs what it decided."""
+
+    def __init__(self) -> None:
+        self.log: list[Event] = []
+        self.cache = Cache(1_000)
+        self.now = NOON
+
+    def tell(self, addressees: Any, decide: Callable[[Work], Any], cause: Any, once: Any = None) -> Any:
+        batch = Batch(MemoryTransaction(self.log), self.cache)  # type: ignore[arg-type]
+        work = Work(batch, at(self.now))
+        try:
+            answer = decide(work)
+        except DomainError:
+            assert work.is_clean(), "a refused command must have changed nothing"
+            return None
+        work.conclude()
+        self.log += batch.events
+        return answer
+
+
+class MarketMachine(RuleBasedStateMachine):
+    """Sellers, buyers, Stripe and the clock, each doing what they like."""
+
+    tickets: Bundle[UUID] = Bundle("tickets")
+    orders: Bundle[UUID] = Bundle("orders")
+
+    @initialize(target=tickets)
+    def open(self) -> Any:
+        """Few listings of few units, so that buyers meet."""
+        self.straight = Straight()
+        self.market = Marketplace(self.straight, HOLD_SECONDS)  # type: ignore[arg-type]
+        self.paid: dict[UUID, Charge] = {}
+        return multiple(*(self.offer(quantity, amount) for quantity, amount in ((1, 2500), (2, 1000), (3, 0))))
+
+    def ask(self) -> Ask[Any, Any]:
+        return Ask(at(self.straight.now).cause, lambda aggregate: aggregate)
+
+    def find(self, kind: Any, aggregate_id: UUID) -> Any:
+        found = self.straight.cache.find(aggregate_id)
+        assert isinstance(found, kind)
+        return found
+
+    def offer(self, quantity: int, amount: int) -> UUID:
+        ticket_id = uuid4()
+        self.market.offer(ticket_id, SELLER, listing(quantity=quantity, amount=amount), self.ask())
+        return ticket_id
+
+    @rule(
+        target=orders,
+        wanted=st.lists(st.tuples(tickets, st.integers(1, 2)), min_size=1, max_size=2, unique_by=lambda want: want[0]),
+        buyer=st.sampled_from([BUYER, OTHER]),
+        pays=st.booleans(),
+    )
+    def order(self, wanted: list[tuple[UUID, int]], buyer: UUID, pays: bool) -> Any:
+        order_id = uuid4()
+        wants = [Wanted(ticket_id, quantity) for ticket_id, quantity in wanted]
+        made: Any = self.market.place_order(order_id, buyer, wants, self.ask())
+        if made is None:
+            return multiple()
+        if pays:
+            # The order waits for the one intent it will ever have.
+            self.market.await_payment(order_id, f"pi_{order_id}", self.ask())
+        return order_id
+
+    @rule(seconds=st.sampled_from([-300, 1, 899, 900, 901, 5_000]))
+    def the_clock_moves(self, seconds: int) -> None:
+        self.straight.now += timedelta(seconds=seconds)
+
+    @rule(order_id=orders, again=st.booleans())
+    def money_comes(self, order_id: UUID, again: bool) -> None:
+        """Stripe took the money of an intent it knows, once; the word of it may come more than once."""
+        order = self.find(Order, order_id)
+        if order.payment_intent_id is None or not (order.intent_open or order_id in self.paid):
+            return
+        charge = self.paid.setdefault(order_id, Charge(order.payment_intent_id, f"ch_{order_id}", order.total))
+        for _ in range(2 if again else 1):
+            self.market.take_charge(order_id, charge, self.ask())
+
+    @rule(order_id=orders, code=st.sampled_from(["card_declined", INTENT_CANCELED]))
+    def money_is_refused(self, order_id: UUID, code: str) -> None:
+        if self.find(Order, order_id).payment_intent_id and order_id not in self.paid:
+            failure = ChargeFailure(f"pi_{order_id}", code, None, f"ch_no_{uuid4()}")
+            self.market.note_failure(order_id, failure, self.ask())
+
+    @rule(order_id=orders)
+    def cancel(self, order_id: UUID) -> None:
+        self.market.cancel_order(order_id, self.find(Order, order_id).buyer_id, self.ask())
+
+    @rule(order_id=orders)
+    def expire(self, order_id: UUID) -> None:
+        self.market.expire_order(order_id, self.ask())
+
+    @rule(order_id=orders)
+    def refund_what_is_due(self, order_id: UUID) -> None:
+        due = self.find(Order, order_id).refund_due
+        if due:
+            self.market.note_refund(order_id, due, f"re_{due.charge_id}", self.ask())
+
+    @rule(ticket_id=tickets, quantity=st.integers(1, 4), by=st.sampled_from([SELLER, BUYER]))
+    def edit(self, ticket_id: UUID, quantity: int, by: UUID) -> None:
+        before = self.find(Ticket, ticket_id).version
+        locked = any(h.expires_at > self.straight.now for h in self.find(Ticket, ticket_id).holds.values())
+        self.market.edit(ticket_id, by, lambda offer: replace(offer, quantity=quantity), None, self.ask())
+        if locked or by != SELLER:
+            assert self.find(Ticket, ticket_id).version == before
+
+    @precondition(lambda self: self.straight.now > NOON + timedelta(hours=1))
+    @rule(ticket_id=tickets)
+    def withdraw(self, ticket_id: UUID) -> None:
+        self.market.withdraw(ticket_id, SELLER, None, self.ask())
+
+    @rule()
+    def forget_everything_in_memory(self) -> None:
+        ids = {event.originator_id for event in self.straight.log}
+        replayed = MemoryTransaction(self.straight.log).load(ids)
+        for aggregate_id, aggregate in replayed.items():
+            live = self.straight.cache.find(aggregate_id)
+            assert live is not None
+            assert _state(live) == _state(aggregate), "live state = replay of the log"
+            self.straight.cache.put(aggregate)
+
+    @invariant()
+    def units_add_up_and_sales_are_paid(self) -> None:
+        if not hasattr(self, "straight"):
+            return
+        aggregates = MemoryTransaction(self.straight.log).load({event.originator_id for event in self.straight.log})
+        orders = [aggregate for aggregate in aggregates.values() if isinstance(aggregate, Order)]
+        for ticket in aggregates.values():
+            if isinstance(ticket, Ticket):
+                assert min(ticket.available, ticket.held, ticket.sold) >= 0
+                assert ticket.held == sum(hold.quantity for hold in ticket.holds.values())
+                assert ticket.sold == sum(
+                    item.quantity
+                    for order in orders
+                    if order.status == "completed"
+                    for item in order.items
+                    if item.ticket_id == ticket.id
+                )
+                open_orders = {order.id for order in orders if order.is_open}
+                assert set(ticket.holds) <= open_orders
+        for order in orders:
+            self._money_is_somewhere(order)
+
+    def _money_is_somewhere(self, order: Order) -> None:
+        paid = order.charge_id is not None
+        bought = order.status == "completed"
+        goes_back = order.refund_due is not None or order.refund_id is not None
+        if order.total.amount:
+            assert paid == (bought or goes_back)
+        assert not (bought and goes_back)
+        life = [type(event) for event in self.straight.log if event.originator_id == order.id]
+        assert life.count(Order.Completed) + life.count(Order.Cancelled) <= 1, "one end, and it is final"
+
+
+def _state(aggregate: Aggregate) -> dict[str, Any]:
+    derived = {"deadlines", "lapsed", "lapsed_units", "pending_events", "snapshot_version"}
+    return {name: value for name, value in vars(aggregate).items() if name not in derived}
+
+
+TestMarket = MarketMachine.TestCase
+TestMarket.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
