@@ -1,0 +1,46 @@
+"""One call of the API: what an operation gets, and the services it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.events import Events
+from sandbox.parameters import Parameters
+from sandbox.store import Store
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that is authenticated and parsed."""
+
+    store: Store
+    events: Events
+    parameters: Parameters
+    identifier: str
+    """The id in the URL, or an empty string."""
+    public: bool
+    """Made with a publishable key: it needs the intent's client secret, and sees less."""
+    origin: str
+    """Scheme, host and port the caller used, for the address of the 3-D Secure page."""
+    now: int
+    """Seconds since 1970."""
+    request: str | None = None
+    """The request's id; None when it is not a request of Stripe's API."""
+    idempotency_key: str | None = None
+
+    def happened(self, event_type: str, subject: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
+        """Keeps an event that this call has caused."""
+        self.events.add(
+            event_type,
+            subject,
+            now=self.now,
+            request=self.request,
+            idempotency_key=self.idempotency_key,
+            previous=previous,
+        )
+
+
+Operation = Callable[[Call], dict[str, Any]]
+"""Does a call and returns the object to answer with. Raises StripeError. Must not wait: it runs in one transaction."""

@@ -1,0 +1,95 @@
+"""Events: what happened, as Stripe's Event objects, kept in the transaction that made it happen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sandbox.objects import API_VERSION
+from sandbox.store import Store, encode
+
+EVENTS_KEPT = 100_000
+"""Delivered events beyond the newest these many are pruned (about 150 MB of disk); Stripe keeps them for 30 days."""
+PRUNE_EVERY = 500
+"""Events between two prunings, so that looking for old ones costs next to nothing for each."""
+
+TYPES = frozenset(
+    (
+        "payment_intent.created",
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.requires_action",
+        "payment_intent.canceled",
+        "charge.succeeded",
+        "charge.failed",
+        "charge.refunded",
+        "refund.created",
+    )
+)
+"""Every type of event there is here."""
+
+
+class Events:
+    """Writes events, and a pending delivery for each that the webhook endpoint wants."""
+
+    def __init__(self, store: Store, wanted: Collection[str]) -> None:
+        """`wanted`: the types the webhook endpoint gets; empty when there is no endpoint."""
+        self._store = store
+        self._wanted = frozenset(wanted)
+
+    def add(
+        self,
+        event_type: str,
+        subject: dict[str, Any],
+        *,
+        now: int,
+        request: str | None,
+        idempotency_key: str | None,
+        previous: dict[str, Any] | None = None,
+    ) -> None:
+        """Keeps an event about `subject` (a full object, as it is now); `previous`: the old values of what changed."""
+        identifier = self._store.ids.new("evt")
+        delivered = event_type in self._wanted
+        event = {
+            "id": identifier,
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": now,
+            "data": {"object": subject} if previous is None else {"object": subject, "previous_attributes": previous},
+            "livemode": False,
+            "pending_webhooks": 1 if delivered else 0,
+            "request": {"id": request, "idempotency_key": idempotency_key},
+            "type": event_type,
+        }
+        sequence = self._store.write(
+            "INSERT INTO events (id, created, type, record) VALUES (?, ?, ?, ?)",
+            (identifier, now, event_type, encode(event)),
+        )
+        if delivered:
+            self._store.write("INSERT INTO deliveries VALUES (?, 0, ?)", (sequence, time.time()))
+        self._store.count("events")
+        if sequence % PRUNE_EVERY == 0:
+            self._prune(sequence)
+
+    def _prune(self, newest: int) -> None:
+        # Twice as many at a time as come in between, so that a backlog shrinks; never one still to be delivered.
+        self._store.write(
+            "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence <= ? "
+            "AND sequence NOT IN (SELECT sequence FROM deliveries) ORDER BY sequence LIMIT ?)",
+            (newest - EVENTS_KEPT, 2 * PRUNE_EVERY),
+        )
+
+    def get(self, identifier: str) -> dict[str, Any] | None:
+        """One event with its `pending_webhooks` as they stand, or None."""
+        rows = self._store.read(
+            "SELECT record, EXISTS (SELECT 1 FROM deliveries WHERE deliveries.sequence = events.sequence) "
+            "FROM events WHERE id = ?",
+            (identifier,),
+        )
+        if not rows:
+            return None
+        event: dict[str, Any] = json.loads(rows[0][0])
+        event["pending_webhooks"] = rows[0][1]
+        return event

@@ -1,0 +1,53 @@
+"""Lists, newest first, as all of Stripe's: `limit`, `starting_after`, `ending_before`, `created`, filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.calls import Call
+from sandbox.errors import invalid
+from sandbox.objects import object_list
+from sandbox.store import Record
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+_COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+def listing(
+    call: Call, table: str, show: Callable[[Record], dict[str, Any]], *, filters: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The page the call's parameters ask for. `filters`: columns of `table` that are parameters of the same name."""
+    parameters = call.parameters
+    limit = parameters.integer("limit", least=1)
+    after, before = parameters.text("starting_after"), parameters.text("ending_before")
+    where: list[tuple[str, Any]] = []
+    for name in filters:
+        value = parameters.text(name)
+        if value is not None:
+            where.append((f"{name} = ?", value))
+    where += _created(call)
+    parameters.refuse_unknown()
+    if limit is not None and limit > MAX_LIMIT:
+        raise invalid(f"This value must be {MAX_LIMIT} or less.", code="parameter_invalid_integer", param="limit")
+    if after is not None and before is not None:
+        raise invalid("Send starting_after or ending_before, not both.", code="parameters_exclusive")
+    # Ids grow with time, so a place in the list is an id.
+    if after is not None:
+        where.append(("id < ?", after))
+    if before is not None:
+        where.append(("id > ?", before))
+    records, has_more = call.store.page(table, where, limit=limit or DEFAULT_LIMIT, backwards=before is not None)
+    return object_list(f"/v1/{table}", [show(record) for record in records], has_more=has_more)
+
+
+def _created(call: Call) -> list[tuple[str, int]]:
+    """`created[gte]=…` and its like, in seconds since 1970."""
+    where = []
+    for comparison, value in call.parameters.hash("created").items():
+        operator = _COMPARISONS.get(comparison)
+        if operator is None or not value.isascii() or not value.isdigit() or len(value) > 12:  # noqa: PLR2004 - year 33658
+            raise invalid("created takes gt, gte, lt or lte with a time in whole seconds.", param="created")
+        where.append((f"created {operator} ?", int(value)))
+    return where

@@ -1,0 +1,217 @@
+"""Stored records in the full shape of Stripe's API objects.
+
+Each template holds the fields that are the same for every object here; a record holds the others under Stripe's names.
+The shapes follow Stripe's OpenAPI description of the version below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cards import CARDS, Card
+from sandbox.store import Record
+
+API_VERSION = "2026-10-28.endive"
+"""The version of Stripe's API these objects have (that of the stripe package 16.1)."""
+
+# Fields of a PaymentIntent that a publishable key may see.
+_PUBLIC_INTENT = frozenset(
+    (
+        "id",
+        "object",
+        "amount",
+        "automatic_payment_methods",
+        "canceled_at",
+        "cancellation_reason",
+        "capture_method",
+        "client_secret",
+        "confirmation_method",
+        "created",
+        "currency",
+        "description",
+        "last_payment_error",
+        "livemode",
+        "next_action",
+        "payment_method",
+        "payment_method_configuration_details",
+        "payment_method_types",
+        "processing",
+        "receipt_email",
+        "setup_future_usage",
+        "shipping",
+        "source",
+        "status",
+    )
+)
+
+_INTENT: dict[str, Any] = {
+    "id": None,
+    "object": "payment_intent",
+    "amount_capturable": 0,
+    "amount_details": {"tip": {}},
+    "amount_received": 0,
+    "application": None,
+    "application_fee_amount": None,
+    "automatic_payment_methods": None,
+    "canceled_at": None,
+    "cancellation_reason": None,
+    "capture_method": "automatic",
+    "confirmation_method": "automatic",
+    "customer": None,
+    "customer_account": None,
+    "description": None,
+    "excluded_payment_method_types": None,
+    "last_payment_error": None,
+    "latest_charge": None,
+    "livemode": False,
+    "metadata": {},
+    "next_action": None,
+    "on_behalf_of": None,
+    "payment_method": None,
+    "payment_method_configuration_details": None,
+    "payment_method_options": {
+        "card": {
+            "installments": None,
+            "mandate_options": None,
+            "network": None,
+            "request_three_d_secure": "automatic",
+        }
+    },
+    "payment_method_types": ["card"],
+    "processing": None,
+    "receipt_email": None,
+    "review": None,
+    "setup_future_usage": None,
+    "shipping": None,
+    "source": None,
+    "statement_descriptor": None,
+    "statement_descriptor_suffix": None,
+    "transfer_data": None,
+    "transfer_group": None,
+}
+
+_BILLING_DETAILS: dict[str, Any] = {
+    "address": {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None},
+    "email": None,
+    "name": None,
+    "phone": None,
+    "tax_id": None,
+}
+
+_CHARGE: dict[str, Any] = {
+    "id": None,
+    "object": "charge",
+    "amount_captured": 0,
+    "amount_refunded": 0,
+    "application": None,
+    "application_fee": None,
+    "application_fee_amount": None,
+    "balance_transaction": None,
+    "billing_details": _BILLING_DETAILS,
+    "calculated_statement_descriptor": "STAGEDOOR SANDBOX",
+    "captured": False,
+    "customer": None,
+    "description": None,
+    "disputed": False,
+    "failure_balance_transaction": None,
+    "failure_code": None,
+    "failure_message": None,
+    "fraud_details": {},
+    "livemode": False,
+    "metadata": {},
+    "on_behalf_of": None,
+    "paid": False,
+    "receipt_email": None,
+    "receipt_number": None,
+    "receipt_url": None,
+    "refunded": False,
+    "review": None,
+    "shipping": None,
+    "source_transfer": None,
+    "statement_descriptor": None,
+    "statement_descriptor_suffix": None,
+    "transfer_data": None,
+    "transfer_group": None,
+}
+
+_REFUND: dict[str, Any] = {
+    "id": None,
+    "object": "refund",
+    "balance_transaction": None,
+    "customer": None,
+    "customer_account": None,
+    "destination_details": {"card": {"type": "refund"}, "type": "card"},
+    "metadata": {},
+    "reason": None,
+    "receipt_number": None,
+    "source_transfer_reversal": None,
+    "status": "succeeded",
+    "transfer_reversal": None,
+}
+
+_CHECKS = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
+_EXPIRY = {"exp_month": 8, "exp_year": 2040}
+
+
+def payment_intent(record: Record, *, public: bool = False) -> dict[str, Any]:
+    """A PaymentIntent; `public`: only what a publishable key may see."""
+    full = _INTENT | record
+    return {name: value for name, value in full.items() if name in _PUBLIC_INTENT} if public else full
+
+
+def charge(record: Record) -> dict[str, Any]:
+    """A Charge. The record's `card` is the test payment method's name; the details come from it."""
+    full = _CHARGE | record
+    card = CARDS[full.pop("card")]
+    full["payment_method_details"] = {
+        "card": {**_EXPIRY, **_card_facts(card), "checks": _CHECKS, "network": card.brand, "three_d_secure": None},
+        "type": "card",
+    }
+    return full
+
+
+def refund(record: Record) -> dict[str, Any]:
+    """A Refund."""
+    return _REFUND | record
+
+
+def payment_method(record: Record) -> dict[str, Any]:
+    """A PaymentMethod made from a test name."""
+    card = CARDS[record["card"]]
+    return {
+        "id": record["id"],
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": _BILLING_DETAILS,
+        "card": {
+            **_EXPIRY,
+            **_card_facts(card),
+            "checks": _CHECKS,
+            "display_brand": card.brand,
+            "generated_from": None,
+            "networks": {"available": [card.brand], "preferred": None},
+            "three_d_secure_usage": {"supported": True},
+        },
+        "created": record["created"],
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": "card",
+    }
+
+
+def object_list(url: str, data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    """A page of a list."""
+    return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def _card_facts(card: Card) -> dict[str, Any]:
+    return {
+        "brand": card.brand,
+        "country": "US",
+        "fingerprint": f"sandbox{card.brand}{card.last4}",
+        "funding": card.funding,
+        "last4": card.last4,
+        "wallet": None,
+    }
