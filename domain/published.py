@@ -27,11 +27,13 @@ TICKETS, ORDERS, USERS = "stagedoor.tickets", "stagedoor.orders", "stagedoor.use
 
 @dataclass(frozen=True, slots=True)
 class UserCreated:
-    pass
+    """An account was opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserUpdated:
+    """An account was changed."""
+
     changed: tuple[str, ...]
     """Of `name`, `email`, `password`, `admin`: which changed, never to what."""
     admin: bool
@@ -39,11 +41,13 @@ class UserUpdated:
 
 @dataclass(frozen=True, slots=True)
 class UserErased:
-    pass
+    """A person's data was erased; the id stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class TicketCreated:
+    """Tickets were listed for sale."""
+
     seller_id: UUID
     listing: Listing
     available: int
@@ -53,6 +57,8 @@ class TicketCreated:
 
 @dataclass(frozen=True, slots=True)
 class TicketUpdated:
+    """A listing was edited."""
+
     listing: Listing
     """The whole offer as it is now."""
     available: int
@@ -62,11 +68,13 @@ class TicketUpdated:
 
 @dataclass(frozen=True, slots=True)
 class TicketWithdrawn:
-    pass
+    """A listing was taken off the market for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class TicketReserved:
+    """Units were locked by an order until a deadline."""
+
     order_id: UUID
     quantity: int
     expires_at: datetime
@@ -78,6 +86,8 @@ class TicketReserved:
 
 @dataclass(frozen=True, slots=True)
 class TicketReleased:
+    """Units an order had locked are free again."""
+
     order_id: UUID
     quantity: int
     reason: str
@@ -89,6 +99,8 @@ class TicketReleased:
 
 @dataclass(frozen=True, slots=True)
 class TicketSold:
+    """Locked units became the buyer's."""
+
     order_id: UUID
     quantity: int
     available: int
@@ -98,6 +110,8 @@ class TicketSold:
 
 @dataclass(frozen=True, slots=True)
 class TicketReturned:
+    """Sold units came back by a refund."""
+
     order_id: UUID
     quantity: int
     available: int
@@ -107,6 +121,8 @@ class TicketReturned:
 
 @dataclass(frozen=True, slots=True)
 class OrderCreated:
+    """An order was made; its units are locked."""
+
     buyer_id: UUID
     items: tuple[Item, ...]
     total: Money
@@ -115,11 +131,15 @@ class OrderCreated:
 
 @dataclass(frozen=True, slots=True)
 class OrderAwaitingPayment:
+    """The order has a PaymentIntent, not yet confirmed."""
+
     payment_intent_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeCreated:
+    """Stripe took money for the order."""
+
     payment_intent_id: str
     charge_id: str
     money: Money
@@ -129,6 +149,8 @@ class ChargeCreated:
 
 @dataclass(frozen=True, slots=True)
 class ChargeFailed:
+    """Stripe took no money: refused, or the intent was closed."""
+
     payment_intent_id: str
     charge_id: str | None
     code: str
@@ -138,22 +160,26 @@ class ChargeFailed:
 
 @dataclass(frozen=True, slots=True)
 class OrderCompleted:
+    """The order is paid, or cost nothing; its units are sold."""
+
     charge_id: str | None
     """None: the order cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCancelled:
-    pass
+    """The buyer ended the order before paying."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderExpired:
-    pass
+    """The deadline passed unpaid, or late money found the units gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefundCreated:
+    """Stripe sends the money of a charge back."""
+
     payment_intent_id: str
     charge_id: str
     refund_id: str
@@ -162,7 +188,7 @@ class RefundCreated:
 
 @dataclass(frozen=True, slots=True)
 class OrderRefunded:
-    pass
+    """A completed order was undone and its money sent back."""
 
 
 TicketData = (
