@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -36,7 +37,7 @@ class Cache:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._aggregates: dict[UUID, Aggregate] = {}
+        self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
 
     def __contains__(self, aggregate_id: object) -> bool:
         return aggregate_id in self._aggregates
@@ -46,9 +47,9 @@ class Cache:
 
     def find(self, aggregate_id: UUID) -> Aggregate | None:
         """The aggregate, if it is here, as the most recently used."""
-        aggregate = self._aggregates.pop(aggregate_id, None)
+        aggregate = self._aggregates.get(aggregate_id)
         if aggregate is not None:
-            self._aggregates[aggregate_id] = aggregate
+            self._aggregates.move_to_end(aggregate_id)
         return aggregate
 
     def put(self, aggregate: Aggregate) -> None:
@@ -62,7 +63,7 @@ class Cache:
     def trim(self) -> None:
         """Keeps the bound; called between batches, never within one."""
         while len(self._aggregates) > self._most:
-            del self._aggregates[next(iter(self._aggregates))]
+            self._aggregates.popitem(last=False)
 
     def clear(self) -> None:
         self._aggregates.clear()
