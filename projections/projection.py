@@ -1,0 +1,85 @@
+"""What a read model is: a table, a topic, and one pure function from an event to the columns it sets.
+
+Published events carry absolute values (a listing's counts, not their differences), so what a run of events makes of a
+row is their columns laid over each other: hundreds of events of one hot listing are one change of its row. The row's
+`version` makes it idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID
+
+from domain.published import PublishedEvent
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """One read model; one row an aggregate, keyed by its id."""
+
+    model: str
+    """Its name, and its table's."""
+    topic: str
+    """Whose events it is made of."""
+    columns: Mapping[str, LiteralString]
+    """The columns that events set, with their PostgreSQL types. Beside them every table has `id` and `version`."""
+    project: Callable[[PublishedEvent], Columns]
+    """The columns an event sets. Pure; an aggregate's first event sets all of them, so that the row is whole."""
+
+
+@dataclass(slots=True)
+class Change:
+    """What a run of one aggregate's events, without gaps, makes of its row."""
+
+    id: UUID
+    base: int
+    """The version the run starts from; 0: the row is made by it, and `columns` is all of it."""
+    version: int
+    """The version it ends at."""
+    columns: Columns
+
+
+class SequenceGap(Exception):
+    """An event is not the next one of its aggregate."""
+
+
+def fold(projection: Projection, base: int, events: Iterable[PublishedEvent]) -> Change | None:
+    """One change out of the events of one aggregate that lie behind version `base`; None if there are none.
+
+    Events may come more than once; those at or below the version reached are dropped.
+
+    Raises:
+        SequenceGap: an event is missing between two of them, or between `base` and the first.
+        Exception: whatever `project` raises for an event it cannot make anything of.
+    """
+    change: Change | None = None
+    reached = base
+    for event in events:
+        if event.sequence <= reached:
+            continue
+        if event.sequence != reached + 1:
+            raise SequenceGap(f"{event.subject} is at {reached}, the event is {event.sequence}")
+        columns = projection.project(event)
+        if change is None:
+            change = Change(event.subject, base, reached, columns)
+        else:
+            change.columns.update(columns)
+        reached = change.version = event.sequence
+    if change is not None and base == 0:
+        missing = projection.columns.keys() - change.columns.keys()
+        assert not missing, f"the first event of a {projection.model} leaves {missing} open"
+    return change
+
+
+def text(value: str) -> str:
+    """The text as PostgreSQL can keep it: it has no NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
+
+
+def optional_text(value: str | None) -> str | None:
+    """`text` of what may be missing."""
+    return None if value is None else text(value)

@@ -1,0 +1,86 @@
+"""The Faust app: the composition root of the worker. What runs, on what, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from yarl import URL
+
+from projections.models import MODELS
+from streams.delivery import read_message
+from streams.project import Projector
+from streams.transport import Transport
+
+GROUP = "stagedoor"
+"""The consumer group; every worker is a member."""
+
+BATCH = 500
+"""Messages applied in one transaction."""
+
+BATCH_WITHIN_SECONDS = 0.005
+"""How long a batch may gather. Every batch waits so long, also one of a single message: lag against batch size."""
+
+MAX_FETCH_BYTES = 8 * 1024 * 1024
+"""Of one partition at a time. A hot listing is one partition; the default of 1 MiB a turn holds it back."""
+
+SESSION_TIMEOUT_SECONDS = 10
+"""After so long without a heartbeat another worker takes over."""
+
+MAX_POLL_SECONDS = 24 * 3600.0
+"""A worker that waits for the database is not a dead one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something to be done again and again, on every worker."""
+
+    name: str
+    interval_seconds: float
+    tick: Callable[[], Awaitable[None]]
+    """Must not raise: Faust ends the whole worker for that."""
+
+
+def make_app(bootstrap_servers: str, projectors: dict[str, Projector], timers: list[Timer], datadir: str) -> Any:
+    """The app, not started.
+
+    Args:
+        projectors: one for each of `MODELS`.
+        datadir: an empty folder; Faust insists on one, nothing is kept there.
+    """
+    app = faust.App(
+        GROUP,
+        broker=[URL(f"kafka://{server.strip()}") for server in bootstrap_servers.split(",")],
+        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+        broker_max_poll_interval=MAX_POLL_SECONDS,
+        consumer_max_fetch_size=MAX_FETCH_BYTES,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=True,  # a rebalance waits for the batch under way
+        topic_allow_declare=False,  # the topics are ours (streams/topics.py)
+        topic_disable_leader=True,
+        web_enabled=False,  # it would listen on every interface
+        datadir=datadir,
+        autodiscover=False,
+    )
+    app.transport = Transport(app.conf.broker_consumer, app)
+    for model, projection in MODELS.items():
+        _add_agent(app, projectors[model], projection.topic)
+    for timer in timers:
+        app.timer(timer.interval_seconds, name=timer.name)(timer.tick)
+    return app
+
+
+def _add_agent(app: Any, projector: Projector, topic: str) -> None:
+    channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
+
+    async def project(stream: Any) -> AsyncIterator[None]:
+        # Not `take`: that acknowledges its batch also when the worker is stopped in the middle of it.
+        async for events in stream.noack_take(BATCH, within=BATCH_WITHIN_SECONDS):
+            await projector.handle([read_message(event.message, topic) for event in events])
+            for event in events:
+                await stream.ack(event)
+            yield  # makes it the kind of function Faust takes for an agent; nobody asks for replies
+
+    app.agent(channel, name=projector.projection.model, concurrency=1)(project)

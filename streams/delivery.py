@@ -1,0 +1,107 @@
+"""One event as it came to a worker: a message of a topic, or an entry of the store's log where a message is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from adapters.cloudevents import UnreadableEvent, decode
+from domain.published import PublishedEvent
+from projections.writer import Parked
+from streams import wire
+from streams.log_reader import Entry, Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event, read as far as it can be read."""
+
+    partition: int | None
+    """None, as the offset: it was read from the store's log."""
+    kafka_offset: int | None
+    aggregate_id: UUID | None
+    """By its key; None: the key is no id."""
+    sequence: int | None
+    """None: not even that can be read."""
+    position: int | None
+    """None: the relay did not send it."""
+    previous: int
+    """The position of the event before it in the partition; 0 where unknown."""
+    raw: bytes
+    event: PublishedEvent | None
+    """None: it cannot be read."""
+    error: str
+    """Why not."""
+
+    def parked(self, reason: str) -> Parked:
+        """How it is kept aside."""
+        return Parked(
+            self.partition, self.kafka_offset, self.aggregate_id, self.sequence, self.position, self.raw, reason
+        )
+
+
+def read_message(message: Any, topic: str) -> Delivery:
+    """Reads a Faust message (`faust.types.Message`); never raises."""
+    raw = bytes(message.value or b"")
+    place = wire.places(message.headers)
+    event, error = _decode(raw, message.key, topic)
+    return Delivery(
+        partition=message.partition,
+        kafka_offset=message.offset,
+        aggregate_id=_aggregate_id(message.key),
+        sequence=_sequence(raw) if event is None else event.sequence,
+        position=None if place is None else place[0],
+        previous=0 if place is None else place[1],
+        raw=raw,
+        event=event,
+        error=error,
+    )
+
+
+def read_entry(entry: Entry) -> Delivery:
+    """An entry of the log in the form of a message."""
+    event, error = (None, f"cannot be read: {entry.reason}") if isinstance(entry, Unreadable) else (entry, "")
+    return Delivery(
+        partition=None,
+        kafka_offset=None,
+        aggregate_id=entry.subject,
+        sequence=entry.sequence,
+        position=entry.position,
+        previous=0,
+        raw=wire.value(entry),
+        event=event,
+        error=error,
+    )
+
+
+def _decode(raw: bytes, key: bytes | None, topic: str) -> tuple[PublishedEvent | None, str]:
+    try:
+        event = decode(raw)
+    except UnreadableEvent as unreadable:
+        return None, f"cannot be read: {unreadable}"
+    if event.topic != topic:
+        return None, f"{event.type} does not belong to {topic}"
+    if event.subject != _aggregate_id(key):
+        return None, "the key is not the subject"
+    return event, ""
+
+
+def _aggregate_id(key: bytes | None) -> UUID | None:
+    try:
+        return UUID((key or b"").decode("ascii"))
+    except ValueError:
+        return None
+
+
+class _Numbered(msgspec.Struct):
+    sequence: int | None = None
+
+
+def _sequence(raw: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(raw, type=_Numbered).sequence
+    except msgspec.MsgspecError:
+        return None

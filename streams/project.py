@@ -1,0 +1,222 @@
+"""Applies batches of messages to one read model.
+
+A batch is one look at what the read model has, one change a row, one transaction. What is missing (between two events
+of a partition, or of an aggregate) is read from the store's log, and nothing is ever applied out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.event_log import EventLog
+from domain.published import PublishedEvent
+from projections.projection import Change, Projection, SequenceGap, fold
+from projections.writer import Known, Writer
+from streams.delivery import Delivery, read_entry
+from streams.log_reader import LogReader
+from streams.parking import ParkingLot
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
+"""Between tries while the database is away. There is no last try: the stream waits, and Kafka with it."""
+
+LOG_CHUNK = 1_000
+"""Events read at a time where some are missing."""
+
+TRIES = 3
+"""For a row that the database refuses, before its events are parked."""
+
+FOLLOWS = "follows a parked event"
+
+log = logging.getLogger(__name__)
+
+Run = list[Delivery]
+"""One aggregate's events of a batch, in the order they came."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is to be written."""
+
+    lot: ParkingLot
+    changes: list[Change] = field(default_factory=list)
+    runs: dict[UUID, Run] = field(default_factory=dict)
+    """By aggregate, the events its change was made of."""
+
+
+class Projector:
+    """One read model's end of its topic."""
+
+    def __init__(self, projection: Projection, pool: AsyncConnectionPool) -> None:
+        self.projection = projection
+        self._writer = Writer(pool, projection)
+        self._log = EventLog(pool)
+        self._reader = LogReader(pool)
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Applies or parks all of them; with the database away, waits for it as long as it takes."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self.apply(deliveries)
+            except psycopg.Error as error:
+                log.warning("%s waits for the database (%s)", self.projection.model, type(error).__name__)
+            else:
+                return
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    async def apply(self, deliveries: Sequence[Delivery]) -> None:
+        """Applies or parks all of them, in one transaction.
+
+        Raises:
+            psycopg.Error: the database is away, or refuses for a reason that is not these events'.
+        """
+        known = await self._look(deliveries)
+        if await self._fill_partitions(deliveries, known.positions):
+            known = await self._look(deliveries)
+        batch = _Batch(ParkingLot(known.parked))
+        for aggregate_id, run in _runs(deliveries).items():
+            await self._fold_run(batch, aggregate_id, run, known.versions)
+        positions: dict[int, int] = {}
+        for delivery in deliveries:
+            if delivery.partition is not None and delivery.position is not None:
+                positions[delivery.partition] = max(delivery.position, positions.get(delivery.partition, 0))
+        await self._write(batch, positions)
+
+    async def _look(self, deliveries: Sequence[Delivery]) -> Known:
+        ids = {delivery.aggregate_id for delivery in deliveries if delivery.aggregate_id is not None}
+        return await self._writer.look(ids, {d.partition for d in deliveries if d.partition is not None})
+
+    # One aggregate ------------------------------------------------------------------------------------------------
+
+    async def _fold_run(self, batch: _Batch, aggregate_id: UUID | None, run: Run, versions: dict[UUID, int]) -> None:
+        if aggregate_id is None or batch.lot.is_stuck(aggregate_id):
+            batch.lot.park(run, FOLLOWS)
+            return
+        base = versions.get(aggregate_id, 0)
+        run = [delivery for delivery in run if delivery.sequence is None or delivery.sequence > base]
+        events: list[PublishedEvent] = []
+        for delivery in run:
+            if delivery.event is None:
+                break
+            events.append(delivery.event)
+        change, done, reason = await self._fold(aggregate_id, base, events)
+        batch.lot.park(run[done:], reason)
+        if change is not None:
+            batch.changes.append(change)
+            batch.runs[aggregate_id] = run[:done]
+
+    async def _fold(
+        self, aggregate_id: UUID, base: int, events: list[PublishedEvent]
+    ) -> tuple[Change | None, int, str]:
+        """The change, how many of the events it is made of, and why not of all."""
+        try:
+            return fold(self.projection, base, events), len(events), ""
+        except SequenceGap:
+            return await self._fold_log(aggregate_id, base, events)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's, and the others must go on
+            return self._fold_prefix(base, events, error)
+
+    def _fold_prefix(self, base: int, events: list[PublishedEvent], error: Exception) -> tuple[Change | None, int, str]:
+        """What can be folded before the event that cannot."""
+        change: Change | None = None
+        for done in range(len(events)):
+            try:
+                change = fold(self.projection, base, events[: done + 1])
+            except Exception as reason:  # noqa: BLE001 - as above
+                return change, done, _said(reason)
+        return change, len(events), _said(error)
+
+    async def _fold_log(
+        self, aggregate_id: UUID, base: int, events: list[PublishedEvent]
+    ) -> tuple[Change | None, int, str]:
+        """The same from the store's log, where there is no gap."""
+        wanted = max(event.sequence for event in events)
+        log.warning("%s: %s misses events after %d", self.projection.model, aggregate_id, base)
+        change: Change | None = None
+        reached = base
+        try:
+            while reached < wanted:
+                history = await self._log.history(aggregate_id, after_version=reached, limit=LOG_CHUNK)
+                more = fold(self.projection, reached, history)
+                if more is None:
+                    raise SequenceGap(f"the log has no event {reached + 1} of {aggregate_id}")
+                if change is None:
+                    change = more
+                else:
+                    change.columns.update(more.columns)
+                reached = change.version = more.version
+        except psycopg.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            done = next((at for at, event in enumerate(events) if event.sequence > reached), len(events))
+            return change, done, _said(error)
+        return change, len(events), ""
+
+    # What is missing in a partition -------------------------------------------------------------------------------
+
+    async def _fill_partitions(self, deliveries: Sequence[Delivery], positions: dict[int, int]) -> bool:
+        """Applies from the log what a partition should have brought before these messages; whether there was any."""
+        filled = False
+        reached = dict(positions)
+        for delivery in deliveries:
+            partition, position = delivery.partition, delivery.position
+            if partition is None or position is None or position <= reached.get(partition, 0):
+                continue
+            since = reached.get(partition, 0)
+            if delivery.previous > since:
+                topic = self.projection.topic
+                log.warning("%s/%d misses events after position %d: read from the log", topic, partition, since)
+                await self._apply_log(since, delivery.previous)
+                await self._writer.write([], [], {partition: delivery.previous})
+                filled = True
+            reached[partition] = position
+        return filled
+
+    async def _apply_log(self, since: int, until: int) -> None:
+        """Applies a stretch of the log; what was applied before is dropped."""
+        while since < until:
+            entries = [entry for entry in await self._reader.after(since, limit=LOG_CHUNK) if entry.position <= until]
+            if not entries:
+                return
+            since = entries[-1].position
+            await self.apply([read_entry(entry) for entry in entries if entry.topic == self.projection.topic])
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, batch: _Batch, positions: dict[int, int]) -> None:
+        try:
+            await self._writer.write(batch.changes, batch.lot.parked, positions)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            for change in batch.changes:
+                await self._write_alone(batch, change)
+            await self._writer.write([], batch.lot.parked, positions)
+
+    async def _write_alone(self, batch: _Batch, change: Change) -> None:
+        """Writes one row on its own, so that one that is refused does not stop the others."""
+        for left in reversed(range(TRIES)):
+            try:
+                await self._writer.write([change], [], {})
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                if not left:
+                    batch.lot.park(batch.runs[change.id], _said(error))
+            else:
+                return
+
+
+def _runs(deliveries: Sequence[Delivery]) -> dict[UUID | None, Run]:
+    runs: dict[UUID | None, Run] = {}
+    for delivery in deliveries:
+        runs.setdefault(delivery.aggregate_id, []).append(delivery)
+    return runs
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

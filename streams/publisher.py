@@ -1,0 +1,163 @@
+"""Puts events on Kafka, in log order in every partition, and knows what Kafka has.
+
+The producer is idempotent, so that its own retries neither repeat nor reorder. After any failure it is thrown away, and
+the relay goes on from its last acknowledged position with a new one: events may come twice then, never out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from streams import wire
+from streams.log_reader import Entry
+from streams.relay_state import Partition, RelayState
+from streams.topics import Cluster, prepare_cluster
+
+REQUEST_TIMEOUT_MS = 10_000
+"""What is not acknowledged by then is given up, and sent again by a new producer."""
+
+STOP_SECONDS = 3.0
+MAX_KNOWN_KEYS = 100_000
+"""Partitions of keys in memory, about 15 MB; hashing a key costs as much as all else about sending it."""
+
+LAST_RECORDS = 100
+"""How far back to look for a record of ours at the end of a partition; others' are not expected there at all."""
+
+LOOK_MS = 2_000
+
+
+class Wiped(Exception):
+    """Kafka has less than was published to it, or is another cluster: what it had is gone."""
+
+
+class Publisher:
+    """One connection to Kafka. Every method may raise `aiokafka.errors.KafkaError` and `TimeoutError`."""
+
+    def __init__(self, bootstrap_servers: str, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._all_partitions = {topic: list(range(count)) for topic, count in cluster.partitions.items()}
+        self._partition_of: dict[tuple[str, UUID], int] = {}
+        self._partitioner = DefaultPartitioner()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        self._reader = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+
+    @classmethod
+    async def connect(cls, bootstrap_servers: str) -> Publisher:
+        """Connects, and makes the topics if need be.
+
+        Raises:
+            TopicsError, KafkaError: Kafka is out of reach.
+        """
+        publisher = cls(bootstrap_servers, await prepare_cluster(bootstrap_servers))
+        try:
+            await publisher._producer.start()
+            await publisher._reader.start()
+        except BaseException:
+            await publisher.close()
+            raise
+        return publisher
+
+    async def close(self) -> None:
+        """Gives the connections back; waits a bounded time for what is under way."""
+        for part in (self._producer, self._reader):
+            with suppress(Exception):
+                await asyncio.wait_for(part.stop(), STOP_SECONDS)
+
+    def partition(self, entry: Entry) -> Partition:
+        """Where an event belongs: by its key, as Kafka's own clients have it."""
+        known = self._partition_of.get((entry.topic, entry.subject))
+        if known is None:
+            every = self._all_partitions[entry.topic]
+            known = self._partitioner(wire.key(entry), every, every)
+            if len(self._partition_of) >= MAX_KNOWN_KEYS:
+                self._partition_of.clear()
+            self._partition_of[entry.topic, entry.subject] = known
+        return entry.topic, known
+
+    async def publish(self, entries: Sequence[Entry], state: RelayState) -> dict[Partition, int]:
+        """Sends events, waits until all are acknowledged and notes that in `state`; returns the bytes by partition.
+
+        Raises:
+            Wiped: they were put where others had been before.
+        """
+        sent: list[tuple[Partition, int, asyncio.Future[Any]]] = []
+        sizes: dict[Partition, int] = {}
+        lasts: dict[Partition, int] = {}
+        for entry in entries:
+            partition = self.partition(entry)
+            previous = lasts.get(partition)
+            value = wire.value(entry)
+            future = await self._producer.send(
+                entry.topic,
+                key=wire.key(entry),
+                value=value,
+                partition=partition[1],
+                headers=wire.headers(entry.position, state.of(partition).last if previous is None else previous),
+            )
+            sent.append((partition, entry.position, future))
+            lasts[partition] = entry.position
+            sizes[partition] = sizes.get(partition, 0) + len(value)
+        acknowledged = await asyncio.gather(*(future for *_, future in sent))
+        ends = {partition: state.of(partition).end for partition in lasts}
+        for (partition, _position, _future), record in zip(sent, acknowledged, strict=True):
+            if 0 <= record.offset < ends[partition]:
+                raise Wiped(f"{partition[0]}/{partition[1]} begins anew at offset {record.offset}")
+            ends[partition] = max(ends[partition], record.offset + 1)
+        for partition, last in lasts.items():
+            state.of(partition).end = ends[partition]
+            state.of(partition).last = last
+        state.cluster = self.cluster.id
+        state.position = entries[-1].position
+        return sizes
+
+    async def ends(self) -> dict[Partition, int]:
+        """The end offset of every partition."""
+        found = await self._reader.end_offsets(self._topic_partitions())
+        return {(place.topic, place.partition): end for place, end in found.items()}
+
+    async def last_records(self, partitions: Iterable[Partition], ends: dict[Partition, int]) -> list[ConsumerRecord]:
+        """The last record of ours in each of the partitions, where there is one."""
+        places = [TopicPartition(*partition) for partition in partitions]
+        if not places:
+            return []
+        begins = await self._reader.beginning_offsets(places)
+        targets = {place: ends[place.topic, place.partition] for place in places}
+        self._reader.assign(places)
+        for place, end in targets.items():
+            self._reader.seek(place, max(begins[place], end - LAST_RECORDS))
+        waiting = {place for place in places if begins[place] < targets[place]}
+        last: dict[TopicPartition, ConsumerRecord] = {}
+        try:
+            while waiting:
+                batches = await self._reader.getmany(*waiting, timeout_ms=LOOK_MS)
+                if not batches:
+                    raise TimeoutError("Kafka does not hand out what it has")
+                for place, records in batches.items():
+                    ours = [record for record in records if wire.places(record.headers) is not None]
+                    if ours:
+                        last[place] = ours[-1]
+                    if records[-1].offset + 1 >= targets[place]:
+                        waiting.discard(place)
+        finally:
+            self._reader.unsubscribe()
+        return list(last.values())
+
+    def _topic_partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for topic, every in self._all_partitions.items() for number in every]

@@ -1,0 +1,69 @@
+"""How an event travels on Kafka: key, value and headers.
+
+Two headers say where it stands. `position` is its place in the store's log, `previous` that of the event before it in
+the same partition. With them a reader of a partition notices when anything is missing between two events, whatever lost
+it (the broker's retention, topics made anew under its feet, a consumer that skipped), and reads it from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from adapters.cloudevents import CONTENT_TYPE, SOURCE, CloudEvent, encode
+from streams.log_reader import Entry, Unreadable
+
+_POSITION, _PREVIOUS = "stagedoor-position", "stagedoor-previous"
+
+Headers = Mapping[str, bytes] | Sequence[tuple[str, bytes]]
+"""As the library has them that reads: aiokafka a list, Faust a dictionary."""
+
+
+def key(entry: Entry) -> bytes:
+    """What keeps an aggregate's events in one partition, in order."""
+    return str(entry.subject).encode()
+
+
+def value(entry: Entry) -> bytes:
+    """The CloudEvent. One that cannot be read is of type `Unreadable`: it takes its place in the sequence, no more."""
+    if not isinstance(entry, Unreadable):
+        return encode(entry)
+    unknown = UUID(int=0)
+    return msgspec.json.encode(
+        CloudEvent(
+            specversion="1.0",
+            id=f"{entry.subject}/{entry.sequence}",
+            source=SOURCE,
+            type="Unreadable",
+            subject=entry.subject,
+            time=datetime.now(UTC),
+            datacontenttype="application/json",
+            dataschema="urn:stagedoor:Unreadable:1",
+            sequence=entry.sequence,
+            position=entry.position,
+            causationid=unknown,
+            correlationid=unknown,
+            data=msgspec.Raw(msgspec.json.encode({"reason": entry.reason})),
+        )
+    )
+
+
+def headers(position: int, previous: int) -> list[tuple[str, bytes]]:
+    """The headers of one event."""
+    return [
+        ("content-type", CONTENT_TYPE.encode()),
+        (_POSITION, b"%d" % position),
+        (_PREVIOUS, b"%d" % previous),
+    ]
+
+
+def places(found: Headers | None) -> tuple[int, int] | None:
+    """An event's position and that of the one before it; None if the relay did not send it."""
+    values = dict(found or ())
+    position, previous = values.get(_POSITION), values.get(_PREVIOUS)
+    if position is None or previous is None or not (position.isdigit() and previous.isdigit()):
+        return None
+    return int(position), int(previous)
