@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.sql import Composed
 from psycopg_pool import AsyncConnectionPool
 
 from domain.money import Money
@@ -160,9 +159,7 @@ class Queries:
         """How far the relay and every read model are."""
         return await read_positions(self._pool)
 
-    async def _rows(
-        self, query: str | Composed, parameters: Any, *, prepare: bool | None = None
-    ) -> list[tuple[Any, ...]]:
+    async def _rows(self, query: str | bytes, parameters: Any, *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query, parameters, prepare=prepare, binary=True)
             return await cursor.fetchall()

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from projections.projection import Change, Projection
 
-Statement: TypeAlias = tuple[Composed, list[list[Any]]]
+Statement: TypeAlias = tuple[bytes, list[list[Any]]]
 """What `execute` takes: arrays go in as parameters, one a column, so that any number of rows is one statement."""
 
 
@@ -45,30 +45,38 @@ def _types(projection: Projection, names: tuple[str, ...]) -> tuple[LiteralStrin
 
 
 @cache
-def _insert(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ...]) -> Composed:
+def _insert(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ...]) -> bytes:
     columns = [Identifier(name) for name in ("id", "version", *names)]
-    return SQL(
-        "INSERT INTO {table} AS t ({columns}) SELECT * FROM {rows}"
-        " ON CONFLICT (id) DO UPDATE SET {sets} WHERE t.version < EXCLUDED.version"
-    ).format(
-        table=Identifier(*table),
-        columns=SQL(", ").join(columns),
-        rows=_rows(("uuid", "bigint", *types)),
-        sets=SQL(", ").join(SQL("{0} = EXCLUDED.{0}").format(column) for column in columns[1:]),
+    return (
+        SQL(
+            "INSERT INTO {table} AS t ({columns}) SELECT * FROM {rows}"
+            " ON CONFLICT (id) DO UPDATE SET {sets} WHERE t.version < EXCLUDED.version"
+        )
+        .format(
+            table=Identifier(*table),
+            columns=SQL(", ").join(columns),
+            rows=_rows(("uuid", "bigint", *types)),
+            sets=SQL(", ").join(SQL("{0} = EXCLUDED.{0}").format(column) for column in columns[1:]),
+        )
+        .as_bytes()
     )
 
 
 @cache
-def _update(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ...]) -> Composed:
+def _update(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ...]) -> bytes:
     columns = [Identifier(name) for name in names]
-    return SQL(
-        "UPDATE {table} AS t SET {sets} FROM {rows} AS u (id, version, base{columns})"
-        " WHERE t.id = u.id AND t.version < u.version AND t.version >= u.base"
-    ).format(
-        table=Identifier(*table),
-        sets=SQL(", ").join(SQL("{0} = u.{0}").format(column) for column in (Identifier("version"), *columns)),
-        rows=_rows(("uuid", "bigint", "bigint", *types)),
-        columns=SQL("").join(SQL(", {0}").format(column) for column in columns),
+    return (
+        SQL(
+            "UPDATE {table} AS t SET {sets} FROM {rows} AS u (id, version, base{columns})"
+            " WHERE t.id = u.id AND t.version < u.version AND t.version >= u.base"
+        )
+        .format(
+            table=Identifier(*table),
+            sets=SQL(", ").join(SQL("{0} = u.{0}").format(column) for column in (Identifier("version"), *columns)),
+            rows=_rows(("uuid", "bigint", "bigint", *types)),
+            columns=SQL("").join(SQL(", {0}").format(column) for column in columns),
+        )
+        .as_bytes()
     )
 
 

@@ -67,9 +67,7 @@ _CONDITIONS: dict[str, LiteralString] = {
 }
 
 
-def search_query(
-    wanted: TicketFilter, sort: str, limit: int, cursor: str | None
-) -> tuple[Composed, dict[str, Any], bool]:
+def search_query(wanted: TicketFilter, sort: str, limit: int, cursor: str | None) -> tuple[bytes, dict[str, Any], bool]:
     """The query for one row more than a page, its parameters, and whether its plan may be kept for other values.
 
     Raises:
@@ -115,15 +113,19 @@ def _state_conditions(wanted: TicketFilter) -> list[str]:
 
 
 @cache
-def _select(conditions: tuple[str, ...], sort: str, after: bool) -> Composed:
+def _select(conditions: tuple[str, ...], sort: str, after: bool) -> bytes:
     column = SQL(_SORTED_BY[sort.removeprefix("-")].column)
     descending = sort.startswith("-")
     wheres: list[Composed | SQL] = [SQL(_CONDITIONS[name]) for name in conditions]
     if after:
         way = SQL("<") if descending else SQL(">")
         wheres.append(SQL("({0}, id) {1} (%(after)s, %(after_id)s)").format(column, way))
-    return SQL("{select} WHERE {wheres} ORDER BY {order} LIMIT %(limit)s").format(
-        select=SQL(SELECT_TICKETS),
-        wheres=SQL(" AND ").join(wheres) if wheres else SQL("true"),
-        order=(SQL("{0} DESC, id DESC") if descending else SQL("{0}, id")).format(column),
+    return (
+        SQL("{select} WHERE {wheres} ORDER BY {order} LIMIT %(limit)s")
+        .format(
+            select=SQL(SELECT_TICKETS),
+            wheres=SQL(" AND ").join(wheres) if wheres else SQL("true"),
+            order=(SQL("{0} DESC, id DESC") if descending else SQL("{0}, id")).format(column),
+        )
+        .as_bytes()
     )

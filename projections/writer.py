@@ -66,7 +66,7 @@ class Writer:
         self._pool = pool
         self._projection = projection
         self._table = (projection.model,)
-        self._versions = _VERSIONS.format(Identifier(projection.model))
+        self._versions = _VERSIONS.format(Identifier(projection.model)).as_bytes()
 
     async def look(self, ids: Collection[UUID], partitions: Collection[int]) -> Known:
         """What is known of these aggregates and partitions; one round trip."""

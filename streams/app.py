@@ -10,6 +10,7 @@ import faust
 from yarl import URL
 
 from projections.models import MODELS
+from streams.batches import batches
 from streams.delivery import read_message
 from streams.project import Projector
 from streams.transport import Transport
@@ -20,8 +21,8 @@ GROUP = "stagedoor"
 BATCH = 500
 """Messages applied in one transaction."""
 
-BATCH_WITHIN_SECONDS = 0.005
-"""How long a batch may gather. Every batch waits so long, also one of a single message: lag against batch size."""
+LONGEST_GATHER_SECONDS = 0.04
+"""How long the next batch may gather, under load: lag against the cost of a transaction."""
 
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 """Of one partition at a time. A hot listing is one partition; the default of 1 MiB a turn holds it back."""
@@ -76,8 +77,7 @@ def _add_agent(app: Any, projector: Projector, topic: str) -> None:
     channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
 
     async def project(stream: Any) -> AsyncIterator[None]:
-        # Not `take`: that acknowledges its batch also when the worker is stopped in the middle of it.
-        async for events in stream.noack_take(BATCH, within=BATCH_WITHIN_SECONDS):
+        async for events in batches(stream, BATCH, LONGEST_GATHER_SECONDS):
             await projector.handle([read_message(event.message, topic) for event in events])
             for event in events:
                 await stream.ack(event)

@@ -47,11 +47,12 @@ def read_message(message: Any, topic: str) -> Delivery:
     """Reads a Faust message (`faust.types.Message`); never raises."""
     raw = bytes(message.value or b"")
     place = wire.places(message.headers)
-    event, error = _decode(raw, message.key, topic)
+    aggregate_id = _aggregate_id(message.key)
+    event, error = _decode(raw, aggregate_id, topic)
     return Delivery(
         partition=message.partition,
         kafka_offset=message.offset,
-        aggregate_id=_aggregate_id(message.key),
+        aggregate_id=aggregate_id,
         sequence=_sequence(raw) if event is None else event.sequence,
         position=None if place is None else place[0],
         previous=0 if place is None else place[1],
@@ -77,14 +78,14 @@ def read_entry(entry: Entry) -> Delivery:
     )
 
 
-def _decode(raw: bytes, key: bytes | None, topic: str) -> tuple[PublishedEvent | None, str]:
+def _decode(raw: bytes, aggregate_id: UUID | None, topic: str) -> tuple[PublishedEvent | None, str]:
     try:
         event = decode(raw)
     except UnreadableEvent as unreadable:
         return None, f"cannot be read: {unreadable}"
     if event.topic != topic:
         return None, f"{event.type} does not belong to {topic}"
-    if event.subject != _aggregate_id(key):
+    if event.subject != aggregate_id:
         return None, "the key is not the subject"
     return event, ""
 

@@ -1,0 +1,150 @@
+"""The composition root: builds everything one API process is made of, and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, suppress
+
+import psycopg
+from aiohttp import web
+
+from adapters.accounts import Accounts
+from adapters.collection import Collection
+from adapters.database import make_pool
+from adapters.event_log import EventLog
+from adapters.event_store import PostgresEventStore
+from adapters.passwords import Passwords
+from adapters.settings import Settings, SettingsError, required
+from adapters.stored_answers import StoredAnswers
+from adapters.stripe_gateway import StripeGateway
+from adapters.token_keys import TokenKeys
+from api.auth import LIFETIME, AccessTokens
+from api.bodies import MAX_BODY_BYTES
+from api.cors import Cors
+from api.docs import OPENAPI
+from api.endpoint import edge, endpoint
+from api.limits import Limits
+from api.metrics import Metrics
+from api.openapi import document
+from api.routes import ROUTES
+from api.services import SERVICES, Services
+from api.sessions import EndedSessions
+from api.turns import Turns
+from domain.actors import Actors
+from domain.marketplace import Marketplace
+from projections.queries import Queries
+
+POOL_SIZE = 10
+"""Connections for reads, of a millisecond each: ten serve thousands a second. One more writes (`domain/actors.py`)."""
+
+TURN_SECONDS = 10.0
+"""How long a payment waits for another one of the same key or order."""
+
+KEYS_RELOAD_SECONDS = 30.0
+"""How soon a process signs with a new key; it verifies with it at once."""
+
+GAUGE_SECONDS = 0.5
+
+
+def make_app(settings: Settings) -> web.Application:
+    """The application of one process; the parts that need a running loop are built when it starts.
+
+    Raises, when it starts:
+        SettingsError: a setting is missing, or the database has no schema.
+        psycopg.OperationalError: the database does not answer.
+    """
+    metrics = Metrics()
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[edge(metrics, Cors(settings.cors_origins))])
+    app[OPENAPI] = document(ROUTES)
+    for route in ROUTES:
+        # aiohttp's own variables stop at braces; whatever stands for an id is to be answered as one.
+        path = route.path.replace("}", ":[^/]+}")
+        if route.method == "GET":
+            app.router.add_get(path, endpoint(route))  # and HEAD
+        else:
+            app.router.add_route(route.method, path, endpoint(route))
+
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app[SERVICES] = await _build(settings, metrics, stack)
+            yield
+
+    app.cleanup_ctx.append(lifetime)
+    return app
+
+
+async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Services:
+    """Builds the parts from the outside in; the stack takes them down in the opposite order."""
+    database_url = required(settings.database_url, "DATABASE_URL")
+    webhook_secrets = required(settings.stripe_webhook_secret, "STRIPE_WEBHOOK_SECRET")
+    pool = make_pool(database_url, max_size=POOL_SIZE)
+    stack.push_async_callback(pool.close)
+    await pool.open()
+    gateway = StripeGateway(settings)
+    stack.push_async_callback(gateway.close)
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    accounts, keys = Accounts(pool), TokenKeys(pool)
+    ended_sessions = EndedSessions(accounts, LIFETIME)
+    tokens = AccessTokens(keys, ended_sessions)
+    try:
+        await keys.load()
+        await ended_sessions.poll()
+    except psycopg.errors.UndefinedTable as error:
+        raise SettingsError("the database has no schema: run `stagedoor migrate`") from error
+    actors = _start_actors(database_url, stack)
+    _run_beside(ended_sessions.run(), stack)
+    _run_beside(_keep_house(actors, tokens, metrics), stack)
+    return Services(
+        settings=settings,
+        pool=pool,
+        actors=actors,
+        marketplace=Marketplace(actors, settings.hold_seconds),
+        queries=Queries(pool),
+        log=EventLog(pool),
+        gateway=gateway,
+        webhook_secrets=tuple(secret.strip() for secret in webhook_secrets.split(",") if secret.strip()),
+        accounts=accounts,
+        collection=Collection(pool),
+        stored_answers=StoredAnswers(pool),
+        passwords=passwords,
+        keys=keys,
+        tokens=tokens,
+        ended_sessions=ended_sessions,
+        limits=Limits(enabled=settings.rate_limit),
+        metrics=metrics,
+        turns=Turns(TURN_SECONDS),
+    )
+
+
+def _start_actors(database_url: str, stack: AsyncExitStack) -> Actors:
+    loop = asyncio.get_running_loop()
+    actors = Actors(PostgresEventStore(database_url), loop)
+    actors.start()
+    # It waits for the thread to finish what was taken on: not on the loop, which answers meanwhile.
+    stack.push_async_callback(loop.run_in_executor, None, actors.stop)
+    return actors
+
+
+def _run_beside(work: Coroutine[None, None, None], stack: AsyncExitStack) -> None:
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+async def _keep_house(actors: Actors, tokens: AccessTokens, metrics: Metrics) -> None:
+    """What has to be looked at from time to time."""
+    loop = asyncio.get_running_loop()
+    reload_at = loop.time() + KEYS_RELOAD_SECONDS
+    while True:
+        await asyncio.sleep(GAUGE_SECONDS)
+        metrics.commands_waiting.set(actors.waiting)
+        if loop.time() >= reload_at:
+            await tokens.reload_keys()
+            reload_at = loop.time() + KEYS_RELOAD_SECONDS

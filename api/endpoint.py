@@ -1,0 +1,89 @@
+"""Makes an aiohttp handler of a line of the table, and the one middleware around all of them.
+
+limits ─ token ─ key ─ body or query ─ handler ─ answer, or problem details
+"""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from api import bodies, tracing
+from api.auth import BadToken, bearer_token, unauthenticated
+from api.calls import Call
+from api.cors import Cors
+from api.idempotency import key_of
+from api.metrics import Metrics
+from api.problems import response_to
+from api.route import Access, Route
+from api.services import SERVICES
+
+SERVER = "Stagedoor"
+"""What answers; whoever looks for known holes in some version of a library need not be told which is here."""
+
+
+def endpoint(route: Route) -> Handler:
+    """The handler of one route: nobody and nothing gets past what the table says."""
+    decode = None if route.body is None else bodies.decoder_of(route.body)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = Call(request, request.app[SERVICES])
+        if route.is_limited:
+            call.services.limits.check_address(request.remote)
+        if route.access is not Access.ANYONE:
+            await _identify(call, route)
+        if route.takes_key:
+            call.key = key_of(request)
+        if decode is not None:
+            call.raw = await bodies.read(request)
+            bodies.check_media_type(request, call.raw)
+            return await route.handler(call, decode(call.raw))
+        if route.takes_raw_body:
+            call.raw = await bodies.read(request)
+        elif route.query is not None:
+            return await route.handler(call, bodies.query(request, route.query))
+        return await route.handler(call)
+
+    return handle
+
+
+async def _identify(call: Call, route: Route) -> None:
+    """Finds out who asks, where the route wants to know. Raises `Refused` (401, 429)."""
+    token = bearer_token(call.request)
+    if token is not None and route.access is not Access.STRIPE:
+        try:
+            call.principal = await call.services.tokens.principal(token)
+        except BadToken as error:
+            if route.access.needs_token:
+                raise unauthenticated(str(error), token_given=True) from error
+    if call.principal is not None:
+        call.services.limits.check_account(call.principal.user_id)
+    elif route.access.needs_token:
+        raise unauthenticated("this needs an access token")
+
+
+def edge(metrics: Metrics, cors: Cors) -> Middleware:
+    """The middleware: every request gets an id, every error becomes problem details, every answer is counted."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        trace = tracing.begin(request)
+        response: web.StreamResponse | None = cors.preflight(request)
+        if response is None:
+            try:
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets problem details
+                response = response_to(error, trace)
+        response.headers["X-Request-Id"] = str(trace.correlation_id)
+        response.headers[hdrs.SERVER] = SERVER
+        cors.allow(request, response)
+        resource = request.match_info.route.resource
+        pattern = "unmatched" if resource is None else resource.canonical
+        method = request.method if resource is not None else "any"
+        metrics.answered(method, pattern, response.status, time.perf_counter() - started)
+        return response
+
+    return middleware

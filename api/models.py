@@ -1,0 +1,371 @@
+"""What clients send and get, as types: the request models are checked by them, OpenAPI is generated from them.
+
+Requests are strict: an unknown field, a string for a number, a value out of bounds is refused. Bounds are the domain's
+own, so that the document tells them; the domain checks them again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from domain.listing import MAX_DESCRIPTION, MAX_HOLD_SECONDS, MAX_LINE, MAX_QUANTITY
+from domain.money import MAX_AMOUNT
+from domain.order import MAX_ITEMS, MAX_QUANTITY_PER_ITEM
+
+MAX_NAME, MAX_EMAIL = 200, 254
+MIN_PASSWORD, MAX_PASSWORD = 8, 1024
+MAX_PAGE, DEFAULT_PAGE = 100, 20
+MAX_VERSION = 2**53 - 1
+"""The largest whole number that every JSON reader keeps exactly."""
+
+# Lookaheads, because a plain character class with `$` lets a trailing line feed pass in Python.
+_NO_CONTROLS = r"^(?![\s\S]*[\x00-\x1f\x7f])"
+_NO_CONTROLS_NOT_BLANK = _NO_CONTROLS + r"(?=[\s\S]*\S)"
+_NO_CONTROLS_BUT_LINES = r"^(?![\s\S]*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])"
+
+Line = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS_NOT_BLANK)]
+Text = Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=_NO_CONTROLS_BUT_LINES)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_NO_CONTROLS_NOT_BLANK)]
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern=_NO_CONTROLS)]
+NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
+Password = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
+Time = Annotated[datetime, Meta(tz=True)]
+Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Minor units of the currency.")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern="^[A-Z]{3}$", description="ISO 4217.")]
+Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+HoldSeconds = Annotated[
+    int,
+    Meta(
+        ge=1, le=MAX_HOLD_SECONDS, description="How long an unpaid order keeps its tickets; null: the house's own time."
+    ),
+]
+
+
+class Model(Struct, forbid_unknown_fields=True):
+    """A request body or query: nothing in it goes unread."""
+
+
+class View(Struct):
+    """An answer."""
+
+
+# Accounts -------------------------------------------------------------------------------------------------------------
+
+
+class NewAccount(Model):
+    email: Email
+    password: NewPassword
+    name: Name
+
+
+class Credentials(Model):
+    email: Email
+    password: Password
+
+
+class RefreshRequest(Model):
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class AccountChanges(Model):
+    """What is left out stays. A new address or password needs the present password."""
+
+    name: Name | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    password: NewPassword | UnsetType = UNSET
+    current_password: Password | UnsetType = UNSET
+
+
+class User(View):
+    id: UUID
+    email: str
+    name: str
+
+
+class SignedIn(View):
+    user: User
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Meta(description="Seconds until the access token ends.")]
+
+
+class CurrentUser(View):
+    current_user: User | None = field(name="currentUser")
+
+
+# Listings -------------------------------------------------------------------------------------------------------------
+
+
+class Price(Model):
+    amount: Amount
+    currency: Currency
+
+
+class NewEvent(Model):
+    name: Line
+    starts_at: Time
+    venue: Line
+    promoter: Line | None = None
+    category: Line | None = None
+
+
+class NewTicket(Model):
+    title: Line
+    event: NewEvent
+    price: Price
+    quantity: Quantity
+    description: Text | None = None
+    hold_seconds: HoldSeconds | None = None
+
+
+class EventChanges(Model):
+    """What is left out stays; null clears `promoter` and `category`."""
+
+    name: Line | UnsetType = UNSET
+    starts_at: Time | UnsetType = UNSET
+    venue: Line | UnsetType = UNSET
+    promoter: Line | UnsetType | None = UNSET
+    category: Line | UnsetType | None = UNSET
+
+
+class TicketChanges(Model):
+    """What is left out stays. `event` may be given in part, `price` only whole; null clears what is optional."""
+
+    title: Line | UnsetType = UNSET
+    event: EventChanges | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+    quantity: Quantity | UnsetType = UNSET
+    description: Text | UnsetType | None = UNSET
+    hold_seconds: HoldSeconds | UnsetType | None = UNSET
+
+
+class Money(View):
+    amount: Amount
+    currency: Currency
+
+
+class Event(View):
+    name: str
+    starts_at: datetime
+    venue: str
+    promoter: str | None
+    category: str | None
+
+
+class Ticket(View):
+    id: UUID
+    version: int
+    seller_id: UUID
+    title: str
+    event: Event
+    price: Money
+    quantity: Annotated[int, Meta(description="available + held + sold")]
+    description: str | None
+    hold_seconds: int | None
+    available: int
+    held: int
+    sold: int
+    status: Literal["open", "sold_out", "withdrawn"]
+    created_at: datetime
+    updated_at: datetime
+
+
+class TicketPage(View):
+    items: list[Ticket]
+    next_cursor: str | None
+
+
+class NewCollected(Model):
+    ticket_id: UUID
+
+
+class Collected(View):
+    ticket_id: UUID
+
+
+# Orders and payments --------------------------------------------------------------------------------------------------
+
+
+class NewOrderItem(Model):
+    ticket_id: UUID
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY_PER_ITEM)]
+
+
+class NewOrder(Model):
+    items: Annotated[list[NewOrderItem], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class OrderItem(View):
+    ticket_id: UUID
+    title: str
+    quantity: int
+    price: Annotated[Money, Meta(description="Of one ticket.")]
+
+
+class Order(View):
+    id: UUID
+    version: int
+    buyer_id: UUID
+    status: Literal["created", "awaiting_payment", "completed", "cancelled", "expired", "refunded"]
+    items: list[OrderItem]
+    total: Money
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    payment_intent_id: str | None
+    charge_id: str | None
+    refund_id: str | None
+
+
+class OrderPage(View):
+    items: list[Order]
+    next_cursor: str | None
+
+
+class NewPayment(Model):
+    order_id: UUID
+    payment_method: (
+        Annotated[
+            str,
+            Meta(
+                max_length=255,
+                pattern="^pm_[A-Za-z0-9_]+$",
+                description="The id of a Stripe PaymentMethod; without one the client confirms with Stripe.js.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Payment(View):
+    order_id: UUID
+    status: Annotated[str, Meta(description="The status of Stripe's PaymentIntent.")]
+    payment_intent_id: str
+    charge_id: str | None
+    client_secret: str
+
+
+# History --------------------------------------------------------------------------------------------------------------
+
+
+class HistoryItem(View):
+    type: str
+    position: Annotated[int, Meta(description="Place in the log; grows, with gaps.")]
+    sequence: Annotated[int, Meta(description="The version this event made; without gaps.")]
+    time: datetime
+    actor: Annotated[UUID | None, Meta(description="Whose request it was; null: the house itself.")]
+    correlation_id: UUID
+    causation_id: UUID
+    data: dict[str, Any]
+
+
+class HistoryPage(View):
+    items: list[HistoryItem]
+    next_cursor: str | None
+
+
+# Machines -------------------------------------------------------------------------------------------------------------
+
+
+class Received(View):
+    received: bool
+
+
+class Alive(View):
+    status: Literal["ok"]
+
+
+class Reader(View):
+    """The relay, or a read model."""
+
+    name: str
+    position: Annotated[int, Meta(description="Everything up to there is published, or applied.")]
+    lag_events: Annotated[int, Meta(description="At most so many are not yet.")]
+    lag_seconds: Annotated[float, Meta(description="The age of the oldest of them.")]
+
+
+class Ready(View):
+    status: Literal["ready"]
+    log_end: Annotated[int, Meta(description="The position of the newest event.")]
+    readers: list[Reader]
+
+
+class JsonWebKey(View):
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    x: str
+    kid: str
+    use: Literal["sig"]
+    alg: Literal["EdDSA"]
+
+
+class JsonWebKeys(View):
+    keys: list[JsonWebKey]
+
+
+# Queries --------------------------------------------------------------------------------------------------------------
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=4096, pattern=_NO_CONTROLS)]
+Filter = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS)]
+
+
+class OneQuery(Model):
+    as_of: Annotated[Time | None, Meta(description="As it was at this moment.")] = None
+    min_version: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_VERSION)] | None,
+        Meta(description="Waits, within bounds, until this version can be read."),
+    ] = None
+
+
+class PageQuery(Model):
+    limit: Limit = DEFAULT_PAGE
+    cursor: Cursor | None = None
+
+
+class TicketQuery(PageQuery):
+    q: Annotated[Filter | None, Meta(description="Words to search for.")] = None
+    category: Filter | None = None
+    venue: Filter | None = None
+    promoter: Filter | None = None
+    starts_from: Annotated[Time | None, Meta(description="Events that start then or later.")] = field(
+        name="from", default=None
+    )
+    starts_to: Annotated[Time | None, Meta(description="Events that start before then.")] = field(
+        name="to", default=None
+    )
+    min_price: Amount | None = None
+    max_price: Amount | None = None
+    currency: Currency | None = None
+    seller: UUID | None = None
+    available: bool | None = None
+    sort: Literal["created_at", "-created_at", "starts_at", "-starts_at", "price", "-price", "title", "-title"] = (
+        "-created_at"
+    )
+
+
+# Problems -------------------------------------------------------------------------------------------------------------
+
+
+class FieldError(View):
+    field: Annotated[str, Meta(description="As the client wrote it, for example `items[0].quantity`.")]
+    message: str
+
+
+class Problem(View):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Meta(description="Stable; what a program decides by.")]
+    instance: Annotated[str, Meta(description="This very answer; `X-Request-Id` names it, too.")]
+    trace_id: str
+    errors: list[FieldError] | UnsetType = UNSET
+    decline_code: Annotated[str, Meta(description="With `card_declined`: Stripe's reason.")] | UnsetType = UNSET

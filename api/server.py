@@ -1,0 +1,64 @@
+"""One API process: listens, answers, and ends without dropping what it has taken on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import uvloop
+from aiohttp import web
+
+from adapters import logs
+from adapters.settings import Settings
+from api.app import make_app
+from api.protocol import Protocol
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2_048
+"""Connections the kernel may hold until they are accepted: the first second of an on-sale."""
+
+SHUTDOWN_SECONDS = 10.0
+"""How long running requests may take to end. A payment that is cut here goes on with the same key."""
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then stops accepting, finishes what runs, stores what was decided, and ends.
+
+    Several processes may share the port (`api_processes`); the kernel deals out connections among them.
+
+    Raises:
+        SettingsError: a setting is missing, or the database has no schema.
+        OSError: the port is taken.
+        psycopg.OperationalError: the database does not answer.
+    """
+    logs.configure()
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(make_app(settings), shutdown_timeout=SHUTDOWN_SECONDS)
+    try:
+        await runner.setup()
+        server = runner.server
+        assert server is not None
+        listening = await loop.create_server(
+            lambda: Protocol(server, loop),
+            settings.host,
+            settings.port,
+            backlog=BACKLOG,
+            reuse_address=True,
+            # Alone, a port that somebody else has is an error and no partnership.
+            reuse_port=settings.api_processes > 1,
+        )
+        log.info("listening on %s, port %d", settings.host, settings.port)
+        await stop.wait()
+        log.info("stopping")
+        listening.close()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,52 @@
+"""Everything a handler may work with, built once in `api/app.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.accounts import Accounts
+from adapters.collection import Collection
+from adapters.event_log import EventLog
+from adapters.passwords import Passwords
+from adapters.settings import Settings
+from adapters.stored_answers import StoredAnswers
+from adapters.stripe_gateway import StripeGateway
+from adapters.token_keys import TokenKeys
+from api.auth import AccessTokens
+from api.limits import Limits
+from api.metrics import Metrics
+from api.sessions import EndedSessions
+from api.turns import Turns
+from domain.actors import Actors
+from domain.marketplace import Marketplace
+from projections.queries import Queries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One process's parts."""
+
+    settings: Settings
+    pool: AsyncConnectionPool
+    actors: Actors
+    marketplace: Marketplace
+    queries: Queries
+    log: EventLog
+    gateway: StripeGateway
+    webhook_secrets: tuple[str, ...]
+    accounts: Accounts
+    collection: Collection
+    stored_answers: StoredAnswers
+    passwords: Passwords
+    keys: TokenKeys
+    tokens: AccessTokens
+    ended_sessions: EndedSessions
+    limits: Limits
+    metrics: Metrics
+    turns: Turns
+
+
+SERVICES = web.AppKey("services", Services)

@@ -1,0 +1,75 @@
+"""Sessions that ended while their access tokens are still good: what makes signing out work at once, everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+
+from adapters.accounts import Accounts
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+"""An ended session ends on every other process within this, and a query."""
+
+OVERLAP = timedelta(seconds=20)
+"""Read again each time: `ended_at` is written before its transaction commits, by less than a statement's timeout."""
+
+PAGE, MAX_PAGES = 10_000, 100
+"""Bounds one poll; a million sessions that ended within minutes is somebody ending all of them at once."""
+
+
+class EndedSessions:
+    """The ended sessions that could still be asked about. Used on one event loop."""
+
+    def __init__(self, accounts: Accounts, token_lifetime: timedelta) -> None:
+        self._accounts = accounts
+        self._kept_for = token_lifetime + 2 * OVERLAP
+        self._ended: dict[UUID, datetime] = {}
+        self._seen: datetime | None = None
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._ended
+
+    def end(self, session_id: UUID) -> None:
+        """Takes down at once what this process itself has ended."""
+        self._ended[session_id] = datetime.now(UTC)
+
+    async def poll(self) -> None:
+        """Reads what ended since the last time. Raises `psycopg.OperationalError`."""
+        since = datetime.now(UTC) - self._kept_for if self._seen is None else self._seen - OVERLAP
+        for _ in range(MAX_PAGES):
+            page = await self._accounts.ended_since(since, PAGE)
+            self._ended.update(page)
+            if page:
+                since = page[-1][1]
+                self._seen = since if self._seen is None else max(since, self._seen)
+            if len(page) < PAGE:
+                break
+        self._forget()
+
+    async def run(self) -> None:
+        """Polls until cancelled. A database that is away is said once, and waited for."""
+        away = False
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self.poll()
+                away = False
+            except psycopg.OperationalError as error:
+                if not away:
+                    log.warning("ended sessions cannot be read: %s", type(error).__name__)
+                away = True
+
+    def _forget(self) -> None:
+        """Drops sessions whose last access token has expired by itself."""
+        before = datetime.now(UTC) - self._kept_for
+        while self._ended:
+            session_id, ended_at = next(iter(self._ended.items()))
+            if ended_at >= before:
+                break
+            del self._ended[session_id]

@@ -1,0 +1,68 @@
+"""A person's own account: who am I, change it, erase it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec import UNSET
+
+from api import models
+from api.answers import NO_CONTENT, Answer, answer, respond
+from api.auth import unauthenticated
+from api.calls import Call
+from api.emails import checked
+from api.problems import invalid
+from domain.records import Account, AccountChange
+
+
+async def current(call: Call) -> web.Response:
+    """GET /api/users/currentuser: nobody, without a good token."""
+    account = None if call.principal is None else await call.services.accounts.by_id(call.principal.user_id)
+    return respond(models.CurrentUser(None if account is None else _view(account)))
+
+
+async def change(call: Call, body: models.AccountChanges) -> web.Response:
+    """PATCH /api/users/currentuser: a new password signs out everywhere else."""
+    services = call.services
+    account = await _own_account(call)
+    email = None if body.email is UNSET else checked(body.email, "email")
+    if body.password is not UNSET or email not in (None, account.email):
+        await _check_password(call, account, body)
+    password_hash = None if body.password is UNSET else await services.passwords.hash(body.password)
+    name = None if body.name is UNSET else body.name
+    changes = AccountChange(account.user_id, email, name, password_hash)
+    view = _view(Account(account.user_id, email or account.email, name or account.name, ""))
+    changed: Answer = await services.marketplace.change_account(
+        changes, call.user.session_id, call.command(lambda _: answer(200, models.CurrentUser(view)))
+    )
+    if password_hash is not None:
+        await services.ended_sessions.poll()
+    return changed.response()
+
+
+async def erase(call: Call) -> web.Response:
+    """DELETE /api/users/currentuser: the person is gone, what they sold and bought stays under a bare id."""
+    erased: Answer = await call.services.marketplace.erase_account(
+        call.user.user_id, call.command(lambda _: NO_CONTENT)
+    )
+    await call.services.ended_sessions.poll()
+    return erased.response()
+
+
+async def _own_account(call: Call) -> Account:
+    account = await call.services.accounts.by_id(call.user.user_id)
+    if account is None:
+        raise unauthenticated("the account is gone", token_given=True)
+    return account
+
+
+async def _check_password(call: Call, account: Account, body: models.AccountChanges) -> None:
+    """Whoever found an open browser has a token, not the password."""
+    if body.current_password is UNSET:
+        raise invalid("current_password", "needed to change the address or the password")
+    call.services.limits.check_password(account.email)
+    if not await call.services.passwords.verify(account.password_hash, body.current_password):
+        raise invalid("current_password", "not the account's password")
+
+
+def _view(account: Account) -> models.User:
+    return models.User(account.user_id, account.email, account.name)

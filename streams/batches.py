@@ -1,0 +1,37 @@
+"""Batches of a Faust stream: whatever has come while the last one was being applied.
+
+Unlike Faust's `take`, a lone message is handed on at once, the wait between batches is bounded from below rather than
+added to each, and nothing is acknowledged here: `take` acknowledges its batch also when the worker is stopped in the
+middle of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any
+
+
+async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncIterator[list[Any]]:
+    """Yields lists of Faust events, to be acknowledged with `stream.ack` by the one who takes them.
+
+    Between two lists it waits, while more gather, twice as long as the last one took to apply: the busier everything is,
+    the larger the batches get, and the less each event costs.
+
+    Args:
+        most: events in a list.
+        longest_wait_seconds: the bound of that wait.
+    """
+    waiting = stream.channel.queue
+    resume_at = 0.0
+    events = aiter(stream.noack().events())
+    async for event in events:
+        await asyncio.sleep(resume_at - monotonic())  # a negative time is none
+        batch = [event]
+        while len(batch) < most and not waiting.empty():
+            batch.append(await anext(events))
+        began = monotonic()
+        yield batch
+        done = monotonic()
+        resume_at = done + min(2 * (done - began), longest_wait_seconds)

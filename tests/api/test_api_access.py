@@ -1,0 +1,150 @@
+"""Who may do what: every route with everybody, from the route table. A route that is not tried here fails."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.ids import new_id
+from api.route import Access, Route
+from api.routes import ROUTES
+from domain.aggregate import Cause
+from domain.marketplace import Ask
+from tests.api.house import EVENT, PASSWORD, Answer, House, Person
+
+ANONYMOUS, OWNER, OTHER, SELLER, ADMIN = "anonymous", "owner", "other", "seller", "admin"
+
+
+@dataclass
+class Scene:
+    """A house with a listing, an open order of it, and everybody."""
+
+    house: House
+    people: dict[str, Person]
+    ticket: Any
+    order: Any
+
+
+def body_of(route: Route, scene: Scene) -> Any:
+    """A good body for each route that takes one."""
+    email = f"{uuid4().hex}@example.org"
+    bodies: dict[str, Any] = {
+        "signing_in.sign_up": {"email": email, "password": PASSWORD, "name": "x"},
+        "signing_in.sign_in": {"email": scene.people[OWNER].email, "password": PASSWORD},
+        "signing_in.refresh": {"refresh_token": scene.people[OTHER].refresh_token},
+        "users.change": {"name": "x"},
+        "tickets.offer": {"title": "x", "event": EVENT, "price": {"amount": 1, "currency": "EUR"}, "quantity": 1},
+        "tickets.edit": {"title": "x"},
+        "collection.add": {"ticket_id": scene.ticket["id"]},
+        "orders.place": {"items": [{"ticket_id": scene.ticket["id"], "quantity": 1}]},
+        "payments.pay": {"order_id": scene.order["id"], "payment_method": "pm_card_visa"},
+    }
+    return bodies[route.name] if route.body is not None else None
+
+
+async def scene_of(house: House) -> Scene:
+    """The owner of an order is its buyer; the owner of a listing its seller: who that is hangs on the route."""
+    people = {name: await house.person(name) for name in (OWNER, OTHER, SELLER, ADMIN)}
+    ask: Ask[Any, None] = Ask(Cause(None, new_id(), new_id()), lambda _: None)
+    await house.services.marketplace.appoint(UUID(people[ADMIN].id), True, ask)
+    signed_in = await house.call("POST", "/users/signin", {"email": people[ADMIN].email, "password": PASSWORD})
+    people[ADMIN].token = signed_in.body["access_token"]
+    ticket = await house.listing(people[SELLER])
+    order = (await house.order(people[OWNER], ticket["id"])).body
+    return Scene(house, people, ticket, order)
+
+
+async def ask(scene: Scene, route: Route, who: str) -> Answer:
+    path = route.path.format(
+        ticket_id=scene.ticket["id"],
+        order_id=scene.order["id"],
+        user_id=scene.people[SELLER].id,
+        asset="start.js",
+    )
+    token = None if who == ANONYMOUS else scene.people[who].token
+    raw = b"{}" if route.takes_raw_body else None
+    return await scene.house.call(route.method, f"/{path}", body_of(route, scene), token=token, raw=raw)
+
+
+def owner_of(route: Route) -> str:
+    """A listing is its seller's, everything else the buyer's."""
+    return SELLER if "/tickets/{ticket_id}" in route.path else OWNER
+
+
+def expected(route: Route, who: str) -> set[tuple[int, str | None]]:
+    """What the table says: status and code, None for a success."""
+    done: set[tuple[int, str | None]] = {(status, None) for status in route.answers}
+    if route.access is Access.STRIPE:
+        return {(400, "bad_signature")}
+    if route.access in (Access.ANYONE, Access.OPTIONAL):
+        return done
+    if who == ANONYMOUS:
+        return {(401, "unauthenticated")}
+    if route.access is Access.SIGNED_IN or who == owner_of(route) or (who == ADMIN and route.admin_reads):
+        return done
+    return {(403, "not_owner")} if route.access is Access.OWNER else {(404, "order_not_found")}
+
+
+# What the rules of the domain say to somebody who may use the route.
+RULES = {("orders.place", SELLER): (403, "own_ticket")}
+
+
+@pytest.mark.parametrize("who", [ANONYMOUS, OWNER, OTHER, SELLER, ADMIN])
+async def test_every_route_with_everybody(house: House, who: str) -> None:
+    """Each on the same scene, as long as nothing has changed it: what changes it gets a new one."""
+    scene = await scene_of(house)
+    for route in ROUTES:
+        if owner_of(route) == SELLER and route.method != "GET":
+            # Nobody may be paying for a listing that is edited.
+            await scene.house.call("DELETE", f"/orders/{scene.order['id']}", token=scene.people[OWNER].token)
+        answer = await ask(scene, route, who)
+        seen = (answer.status, answer.code if answer.status >= 400 else None)
+        allowed = {RULES[route.name, who]} if (route.name, who) in RULES else expected(route, who)
+        assert seen in allowed, f"{route.method} {route.path} as {who}: {seen}, not {allowed}"
+        if route.method != "GET" and route.access is not Access.STRIPE:
+            scene = await scene_of(house)
+
+
+@pytest.mark.parametrize("token", ["rubbish", ""])
+async def test_a_bad_token_is_worth_as_little_as_none(house: House, token: str) -> None:
+    scene = await scene_of(house)
+    scene.people["impostor"] = Person("", "", token, "")
+    for route in ROUTES:
+        if route.access.needs_token:
+            answer = await ask(scene, route, "impostor")
+            assert (answer.status, answer.code) == (401, "unauthenticated"), route.path
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_what_is_said_of_others_orders_is_said_of_none(house: House) -> None:
+    """An id that exists and one that does not answer alike, so that nobody can probe for them."""
+    scene = await scene_of(house)
+    tries: list[Callable[[str], Awaitable[Answer]]] = [
+        lambda order_id: house.call("GET", f"/orders/{order_id}", token=scene.people[OTHER].token),
+        lambda order_id: house.call("DELETE", f"/orders/{order_id}", token=scene.people[OTHER].token),
+        lambda order_id: house.call("GET", f"/orders/{order_id}/history", token=scene.people[OTHER].token),
+        lambda order_id: house.pay(scene.people[OTHER], order_id),
+    ]
+    for attempt in tries:
+        theirs, nobodys = await attempt(scene.order["id"]), await attempt(str(uuid4()))
+        assert (theirs.status, theirs.code, theirs.body["title"]) == (
+            nobodys.status,
+            nobodys.code,
+            nobodys.body["title"],
+        )
+
+
+async def test_an_administrator_reads_but_does_not_act_for_others(house: House) -> None:
+    scene = await scene_of(house)
+    admin = scene.people[ADMIN]
+    for path in (f"/orders/{scene.order['id']}", f"/orders/{scene.order['id']}/history"):
+        assert (await house.call("GET", path, token=admin.token)).status == 200
+    assert (await house.pay(admin, scene.order["id"])).status == 404
+    assert (
+        await house.call("PATCH", f"/tickets/{scene.ticket['id']}", {"title": "x"}, token=admin.token)
+    ).status == 403
+    assert (await house.call("GET", "/orders", token=admin.token)).body["items"] == []

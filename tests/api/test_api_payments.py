@@ -1,0 +1,266 @@
+"""Payments over HTTP: every way they go, and what a crash or a lost answer leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+
+from api.ids import new_id
+from api.payments import RESULT
+from domain.aggregate import Cause
+from domain.marketplace import Ask
+from domain.ports import PaymentUnavailable
+from tests.api.conftest import OpenHouse
+from tests.api.house import House
+
+
+async def test_a_good_card_completes_the_order(house: House) -> None:
+    _, buyer, ticket, order = await house.ordered()
+    paid = await house.pay(buyer, order["id"])
+    assert paid.status == 201
+    assert set(paid.body) == {"order_id", "status", "payment_intent_id", "charge_id", "client_secret"}
+    assert (paid.body["order_id"], paid.body["status"]) == (order["id"], "succeeded")
+    done = (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body
+    assert (done["status"], done["charge_id"]) == ("completed", paid.body["charge_id"])
+    assert done["payment_intent_id"] == paid.body["payment_intent_id"]
+    state = (await house.call("GET", f"/tickets/{ticket['id']}")).body
+    assert (state["available"], state["held"], state["sold"]) == (4, 0, 1)
+    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeCreated", "OrderCompleted"]
+    assert await house.types(order["id"]) == types
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("pm_card_visa_chargeDeclined", "generic_decline"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+        ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc"),
+    ],
+)
+async def test_a_declined_card_leaves_the_order_open(house: House, card: str, reason: str) -> None:
+    _, buyer, _, order = await house.ordered()
+    declined = await house.pay(buyer, order["id"], card)
+    assert (declined.status, declined.code, declined.body["decline_code"]) == (402, "card_declined", reason)
+    good = await house.pay(buyer, order["id"])
+    assert (good.status, good.body["status"]) == (201, "succeeded")
+    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeFailed", "ChargeCreated", "OrderCompleted"]
+    assert await house.types(order["id"]) == types
+
+
+async def test_a_card_that_needs_the_buyer_to_act(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    answer = await house.pay(buyer, order["id"], "pm_card_authenticationRequired")
+    assert (answer.status, answer.body["status"], answer.body["charge_id"]) == (201, "requires_action", None)
+    intent_id = answer.body["payment_intent_id"]
+    authenticated = await house.sandbox(
+        "POST", f"/_sandbox/payment_intents/{intent_id}/authenticate", {"outcome": "succeed"}
+    )
+    assert authenticated["status"] == "succeeded"
+    # The webhook has not come; asking again finds the money and charges nothing.
+    again = await house.pay(buyer, order["id"])
+    assert (again.status, again.body["status"]) == (201, "succeeded")
+    assert await house.charges() == 1
+
+
+async def test_without_a_payment_method_the_client_confirms(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    answers = [await house.pay(buyer, order["id"], None) for _ in range(2)]
+    assert {(answer.status, answer.raw) for answer in answers} == {(201, answers[0].raw)}
+    body = answers[0].body
+    assert (body["status"], body["charge_id"]) == ("requires_payment_method", None)
+    assert body["client_secret"].startswith(body["payment_intent_id"])
+    waiting = (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body
+    assert (waiting["status"], waiting["payment_intent_id"]) == ("awaiting_payment", body["payment_intent_id"])
+
+
+@pytest.mark.parametrize("method", ["pm_nobody_knows", "pm_x", "4242424242424242", "tok_visa", "", "pm_ x", "pm_a\n"])
+async def test_an_unknown_payment_method(house: House, method: str) -> None:
+    _, buyer, _, order = await house.ordered()
+    answer = await house.pay(buyer, order["id"], method)
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", ["payment_method"])
+    assert method not in answer.raw.decode() or method == ""
+    assert (await house.pay(buyer, order["id"])).status == 201
+
+
+async def test_paying_twice(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    assert (await house.pay(buyer, order["id"])).status == 201
+    again = await house.pay(buyer, order["id"])
+    assert (again.status, again.code) == (409, "order_not_open")
+    assert await house.charges() == 1
+
+
+async def test_paying_what_is_not_ones_own_or_not_there(house: House) -> None:
+    seller, buyer, _, order = await house.ordered()
+    for person, order_id in ((seller, order["id"]), (buyer, str(uuid4()))):
+        answer = await house.pay(person, order_id)
+        assert (answer.status, answer.code) == (404, "order_not_found")
+    assert (await house.call("POST", "/payments", {"order_id": "x"}, token=buyer.token)).fields == ["order_id"]
+
+
+async def test_paying_a_cancelled_order(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.call("DELETE", f"/orders/{order['id']}", token=buyer.token)
+    answer = await house.pay(buyer, order["id"])
+    assert (answer.status, answer.code) == (409, "order_not_open")
+    assert (await house.sandbox("GET", "/_sandbox/state"))["payment_intents"] == 0
+
+
+# The same key --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("card", ["pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired", None])
+async def test_the_same_key_pays_once_and_answers_the_same(house: House, card: str | None) -> None:
+    _, buyer, _, order = await house.ordered()
+    answers = [await house.pay(buyer, order["id"], card, key="k") for _ in range(3)]
+    assert len({(answer.status, answer.raw) for answer in answers}) == 1
+    state = await house.sandbox("GET", "/_sandbox/state")
+    assert sum(state["charges"].values()) == (1 if card in ("pm_card_visa", "pm_card_chargeDeclined") else 0)
+
+
+async def test_a_refusal_to_pay_under_a_key_stays(house: House) -> None:
+    seller, _, _, order = await house.ordered()
+    answers = [await house.pay(seller, order["id"], key="k") for _ in range(2)]
+    assert {(answer.status, answer.code, answer.raw) for answer in answers} == {
+        (404, "order_not_found", answers[0].raw)
+    }
+
+
+async def test_a_key_of_a_payment_is_good_for_no_other_one(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.pay(buyer, order["id"], "pm_card_chargeDeclined", key="k")
+    other = await house.pay(buyer, order["id"], "pm_card_visa", key="k")
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, *, after: bool) -> None:
+    """The next call of a method ends the request, before or after it has done its work."""
+    real = getattr(target, name)
+
+    def crash(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+
+        async def end() -> None:
+            if after:
+                await real(*arguments, **more)
+            raise Crash
+
+        return end()
+
+    monkeypatch.setattr(target, name, crash)
+
+
+STEPS = [
+    ("marketplace", "check_payable"),
+    ("gateway", "create_intent"),
+    ("marketplace", "await_payment"),
+    ("gateway", "confirm"),
+    ("marketplace", "take_charge"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("part", "step"), STEPS)
+async def test_a_crash_at_any_step_then_the_same_key(
+    house: House, open_house: OpenHouse, part: str, step: str, after: bool
+) -> None:
+    """The one process goes down in the middle; the client repeats its request to another one."""
+    _, buyer, _, order = await house.ordered()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, type(getattr(house.services, part)), step, after=after)
+        with pytest.raises(aiohttp.ClientError):
+            await house.pay(buyer, order["id"], key="k")
+    async with open_house() as other:
+        answers = [await other.pay(buyer, order["id"], key="k") for _ in range(2)]
+        assert (answers[0].status, answers[0].body["status"]) == (201, "succeeded")
+        assert answers[0].raw == answers[1].raw
+        assert await other.charges() == 1
+        done = await other.call("GET", f"/orders/{order['id']}", token=buyer.token)
+        assert done.body["status"] == "completed"
+
+
+async def test_the_money_was_taken_and_the_webhook_came_before_the_retry(house: House) -> None:
+    """A crash after the charge; Stripe's webhook completes the order; the key's answer is still the success."""
+    _, buyer, _, order = await house.ordered()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, type(house.services.gateway), "confirm", after=True)
+        with pytest.raises(aiohttp.ClientError):
+            await house.pay(buyer, order["id"], key="k")
+    known = await house.call("GET", f"/orders/{order['id']}", token=buyer.token)
+    intent = await house.services.gateway.fetch(known.body["payment_intent_id"])
+    assert intent.charge is not None
+    ask: Ask[Any, None] = Ask(Cause(None, new_id(), new_id()), lambda _: None)
+    await house.services.marketplace.take_charge(UUID(order["id"]), intent.charge, ask)
+    answer = await house.pay(buyer, order["id"], key="k")
+    assert (answer.status, answer.body["charge_id"]) == (201, intent.charge.charge_id)
+    assert await house.charges() == 1
+
+
+async def test_stripes_answer_is_lost_after_charging(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.sandbox("POST", "/_sandbox/faults", {"answer_lost_after_charging": 1})
+    answer = await house.pay(buyer, order["id"])
+    assert (answer.status, answer.body["status"]) == (201, "succeeded")
+    assert await house.charges() == 1
+
+
+async def test_stripe_away_is_said_and_the_same_key_pays_once_it_is_back(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.sandbox("POST", "/_sandbox/faults", {"fail_next": {"status": 500, "count": 4}})
+    away = await house.pay(buyer, order["id"], key="k")
+    assert (away.status, away.code) == (503, "payment_unavailable")
+    assert int(away.headers["Retry-After"]) > 0
+    await house.sandbox("DELETE", "/_sandbox/faults")
+    back = await house.pay(buyer, order["id"], key="k")
+    assert (back.status, back.body["status"]) == (201, "succeeded")
+    assert await house.charges() == 1
+
+
+async def test_the_deadline_passes_between_a_crash_and_the_retry(house: House) -> None:
+    _, buyer, _, order = await house.ordered(hold_seconds=1)
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, type(house.services.gateway), "confirm", after=False)
+        with pytest.raises(aiohttp.ClientError):
+            await house.pay(buyer, order["id"], key="k")
+    await asyncio.sleep(1.1)
+    answer = await house.pay(buyer, order["id"], key="k")
+    assert (answer.status, answer.code) == (409, "order_not_open")
+    assert await house.charges() == 0
+
+
+async def test_the_intent_was_closed_meanwhile(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    await house.services.gateway.cancel(intent_id)
+    answer = await house.pay(buyer, order["id"])
+    assert (answer.status, answer.code) == (409, "order_not_open")
+    assert (await house.types(order["id"]))[-1] == "ChargeFailed"
+
+
+async def test_no_client_can_name_the_place_of_the_stored_answer(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.pay(buyer, order["id"], key="k")
+    with pytest.raises(ValueError, match="header"):
+        await house.pay(buyer, order["id"], key="k" + RESULT)
+    assert await house.services.stored_answers.find(UUID(buyer.id), "k" + RESULT) is not None
+
+
+async def test_what_stripe_refuses_is_not_answered_as_the_buyers_mistake(house: House) -> None:
+    async def refuse(*_: object) -> None:
+        raise PaymentUnavailable("the key is not good")
+
+    _, buyer, _, order = await house.ordered()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(house.services.gateway), "create_intent", refuse)
+        answer = await house.pay(buyer, order["id"])
+    assert (answer.status, answer.code) == (503, "payment_unavailable")
+    assert b"key is not good" not in answer.raw

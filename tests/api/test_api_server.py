@@ -1,0 +1,204 @@
+"""A real API process: how it starts, what it takes of a connection, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+
+from adapters.settings import Settings, SettingsError
+from api.app import make_app
+from tests.api.house import House, settings_of
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = "from adapters.settings import Settings; from api.server import run; run(Settings.from_environment())"
+START_SECONDS = 20.0
+
+
+@contextmanager
+def process(settings: Settings, script: str = SCRIPT) -> Iterator[subprocess.Popen[bytes]]:
+    """An API process of its own, killed at the end if it has not ended by itself."""
+    environment = os.environ | settings.as_environment() | {"PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def wait_until_listening(port: int, child: subprocess.Popen[bytes]) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at:
+        assert child.poll() is None, child.stderr.read() if child.stderr else b""
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("it does not listen")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return settings_of(database_url, tmp_path, port=unused_port(), stripe_api_base="http://127.0.0.1:1")
+
+
+async def get(settings: Settings, path: str) -> tuple[int, bytes]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{settings.port}{path}") as answer,
+    ):
+        return answer.status, await answer.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_starts_answers_and_ends_cleanly(settings: Settings, number: signal.Signals) -> None:
+    with process(settings) as child:
+        wait_until_listening(settings.port, child)
+        assert (await get(settings, "/readyz"))[0] == 200
+        child.send_signal(number)
+        assert child.wait(10) == 0
+        assert child.stderr is not None
+        lines = [msgspec.json.decode(line) for line in child.stderr.read().splitlines()]
+    assert [line["message"].split()[0] for line in lines] == ["listening", "stopping"]
+
+
+SLOW = """
+import asyncio
+from adapters import passwords
+real = passwords.Passwords.hash
+async def slow(self, password):
+    await asyncio.sleep(1.0)
+    return await real(self, password)
+passwords.Passwords.hash = slow
+"""
+
+
+async def test_what_runs_is_finished_before_it_ends(settings: Settings) -> None:
+    with process(settings, SLOW + SCRIPT) as child:
+        wait_until_listening(settings.port, child)
+        async with aiohttp.ClientSession() as session:
+            body = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
+            running = asyncio.create_task(
+                session.post(f"http://127.0.0.1:{settings.port}/api/users/signup", json=body).__aenter__()
+            )
+            await asyncio.sleep(0.3)
+            child.terminate()
+            await asyncio.sleep(0.2)
+            with pytest.raises(OSError, match=r"refused|Connect"):
+                socket.create_connection(("127.0.0.1", settings.port), 0.5)
+            assert (await running).status == 201
+        assert child.wait(10) == 0
+
+
+async def test_two_processes_share_the_port(settings: Settings) -> None:
+    shared = replace(settings, api_processes=2)
+    with process(shared) as one, process(shared) as two:
+        wait_until_listening(settings.port, one)
+        wait_until_listening(settings.port, two)
+        await asyncio.sleep(1.0)  # both listen
+        one.terminate()
+        assert one.wait(10) == 0
+        for _ in range(5):
+            assert (await get(settings, "/healthz"))[0] == 200
+
+
+def test_alone_a_port_in_use_is_an_error(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", settings.port))
+        taken.listen()
+        with process(settings) as child:
+            assert child.wait(START_SECONDS) == 1
+            assert child.stderr is not None
+            assert b"address already in use" in child.stderr.read().lower()
+
+
+async def start(settings: Settings) -> None:
+    """Starts the application in this process and takes it down again."""
+    runner = web.AppRunner(make_app(settings))
+    try:
+        await runner.setup()
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_database_without_a_schema_is_said(server_url: str, settings: Settings) -> None:
+    with pytest.raises(SettingsError, match="stagedoor migrate"):
+        await start(replace(settings, database_url=server_url))
+
+
+async def test_a_missing_setting_is_named(settings: Settings) -> None:
+    await start(settings)
+    for name in ("database_url", "stripe_secret_key", "stripe_webhook_secret"):
+        with pytest.raises(SettingsError, match=name.upper()):
+            await start(replace(settings, **{name: None}))  # type: ignore[arg-type]  # these three may be None
+
+
+def exchange(port: int, sent: bytes, seconds: float = 5.0) -> bytes:
+    """What comes back on a connection until it is closed."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as connection:
+        connection.sendall(sent)
+        received = b""
+        while chunk := connection.recv(65_536):
+            received += chunk
+        return received
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n",
+        b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 9_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(100)) + b"\r\n",
+        b"POST /api/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_problem_details_too(settings: Settings, sent: bytes) -> None:
+    with process(settings) as child:
+        wait_until_listening(settings.port, child)
+        received = exchange(settings.port, sent)
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.split()[1] == b"400"
+        assert b"application/problem+json" in head
+        assert msgspec.json.decode(body)["code"] == "bad_request"
+        assert b"Traceback" not in received
+        child.terminate()
+        assert child.wait(10) == 0
+        assert child.stderr is not None
+        assert b"error" not in child.stderr.read()  # somebody's noise is not a fault of ours
+
+
+async def test_a_connection_that_sends_nothing_is_closed(settings: Settings) -> None:
+    quick = "import api.protocol; api.protocol.FIRST_REQUEST_SECONDS = 0.5\n"
+    with process(settings, quick + SCRIPT) as child:
+        wait_until_listening(settings.port, child)
+        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost"):
+            started = time.monotonic()
+            assert exchange(settings.port, sent) == b""
+            assert 0.3 < time.monotonic() - started < 3.0
+        assert (await get(settings, "/healthz"))[0] == 200
+
+
+async def test_the_last_request_of_a_connection_is_not_cut(house: House) -> None:
+    """A connection may be used again and again."""
+    for _ in range(3):
+        assert (await house.call("GET", "//healthz")).status == 200

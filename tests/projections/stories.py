@@ -1,0 +1,264 @@
+"""Random but lawful histories of a marketplace, and the log they make: what projections are tried on.
+
+A story tells the aggregates what `domain/marketplace.py` would tell them, so that its events are such as the log has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from uuid import UUID
+
+import psycopg
+
+from adapters.event_codec import EventMapper
+from domain.aggregate import Aggregate, Cause, Event, Stamp
+from domain.listing import EventDetails, Listing
+from domain.money import Money
+from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Item, Order
+from domain.published import PublishedEvent, publish
+from domain.ticket import Ticket
+from domain.user import User
+
+START = datetime(2100, 1, 1, tzinfo=UTC)
+"""Far ahead, so that no deadline of a story falls due while its events are projected."""
+VENUES = ("AT&T Stadium", "Estadio Azteca", "Müngersdorfer Stadion", "O'Reilly's \\ Hall")
+
+
+class Story:
+    """A marketplace in memory that things happen to. The same seed tells the same story."""
+
+    def __init__(self, seed: int, *, listings: int = 3) -> None:
+        self.random = Random(seed)
+        self.now = START
+        self.events: list[Event] = []
+        """The log so far, in order."""
+        self.users: list[User] = []
+        self.tickets: list[Ticket] = []
+        self.orders: list[Order] = []
+        self._log_positions: list[int] = []
+        for _ in range(2):
+            self.user_signs_up()
+        for _ in range(listings):
+            self.seller_offers()
+
+    def tell(self, steps: int) -> Story:
+        """So many more things happen."""
+        happenings = (
+            (self.buyer_orders, 10),
+            (self.buyer_pays, 8),
+            (self.order_expires, 3),
+            (self.buyer_cancels, 2),
+            (self.late_money_comes, 2),
+            (self.refund_is_made, 2),
+            (self.intent_is_closed, 2),
+            (self.card_is_declined, 2),
+            (self.seller_edits, 1),
+            (self.seller_withdraws, 0.2),
+            (self.seller_offers, 0.5),
+            (self.user_signs_up, 0.5),
+            (self.user_changes, 0.5),
+        )
+        for happening in self.random.choices(*zip(*happenings, strict=True), k=steps):
+            happening()
+        return self
+
+    def published(self, since: int = 0) -> list[PublishedEvent]:
+        """The log as others see it, from the event with index `since` on. Positions have gaps, as real ones."""
+        while len(self._log_positions) < len(self.events):
+            last = self._log_positions[-1] if self._log_positions else 0
+            self._log_positions.append(last + self.random.choice((1, 1, 1, 4)))
+        pairs = zip(self.events[since:], self._log_positions[since:], strict=True)
+        return [publish(event, position) for event, position in pairs]
+
+    # Things that happen -------------------------------------------------------------------------------------------
+
+    def user_signs_up(self) -> None:
+        self.users.append(User.sign_up(self._id(), self._stamp()))
+        self._take(self.users[-1])
+
+    def user_changes(self) -> None:
+        user = self.random.choice(self.users)
+        if not user.erased:
+            change = self.random.choice(("note", "appoint", "erase"))
+            if change == "note":
+                user.note_changes(("name",), self._stamp())
+            elif change == "appoint":
+                user.appoint(not user.admin, self._stamp())
+            elif len(self.users) > 3:
+                user.erase(self._stamp())
+            self._take(user)
+
+    def seller_offers(self) -> None:
+        ticket = Ticket.offer(self._id(), self.users[0].id, self._listing(), self._stamp())
+        self.tickets.append(ticket)
+        self._take(ticket)
+
+    def seller_edits(self) -> None:
+        ticket = self.random.choice(self.tickets)
+        if not ticket.held and not ticket.withdrawn:
+            offer = self._listing(at_least=ticket.sold + 1)
+            ticket.edit(offer, ticket.seller_id, self._stamp())
+            self._take(ticket)
+
+    def seller_withdraws(self) -> None:
+        ticket = self.random.choice(self.tickets)
+        if not ticket.held and len(self.tickets) > 3:
+            ticket.withdraw(ticket.seller_id, self._stamp())
+            self._take(ticket)
+
+    def buyer_orders(self) -> None:
+        wanted = self.random.sample(self.tickets, k=min(len(self.tickets), self.random.choice((1, 1, 1, 2))))
+        quantity = self.random.choice((1, 1, 2, 4))
+        stamp = self._stamp()
+        currencies = {ticket.listing.price.currency for ticket in wanted}
+        if len(currencies) > 1 or any(ticket.withdrawn or ticket.available < quantity for ticket in wanted):
+            return
+        items = tuple(
+            Item(ticket.id, ticket.seller_id, ticket.listing.title, quantity, ticket.listing.price) for ticket in wanted
+        )
+        order = Order.place(self._id(), self.users[1].id, items, stamp.at + timedelta(minutes=15), stamp)
+        for ticket in wanted:
+            ticket.reserve(order.id, quantity, order.expires_at, stamp)
+            if not order.is_open:
+                ticket.sell(order.id, quantity, stamp)
+        self.orders.append(order)
+        self._take(order, *wanted)
+
+    def buyer_pays(self) -> None:
+        if order := self._some_order(lambda order: order.is_open):
+            self._await_payment(order)
+            self._money_comes(order)
+
+    def card_is_declined(self) -> None:
+        if order := self._some_order(lambda order: order.is_open):
+            self._await_payment(order)
+            assert order.payment_intent_id is not None
+            failure = ChargeFailure(order.payment_intent_id, "card_declined", "generic_decline", f"ch_{self._id()}")
+            order.note_failure(failure, self._stamp())
+            self._take(order)
+
+    def buyer_cancels(self) -> None:
+        if order := self._some_order(lambda order: order.is_open):
+            self._maybe_await_payment(order)
+            order.cancel(self._stamp())
+            self._take(order, *self._release(order, "cancelled"))
+
+    def order_expires(self) -> None:
+        if order := self._some_order(lambda order: order.is_open):
+            self._maybe_await_payment(order)
+            self.now = max(self.now, order.expires_at)
+            order.expire(self._stamp())
+            self._take(order, *self._release(order, "expired"))
+
+    def late_money_comes(self) -> None:
+        if order := self._some_order(lambda order: order.intent_open and not order.is_open):
+            self._money_comes(order)
+
+    def intent_is_closed(self) -> None:
+        if order := self._some_order(lambda order: order.intent_open and not order.is_open):
+            assert order.payment_intent_id is not None
+            order.note_failure(ChargeFailure(order.payment_intent_id, INTENT_CANCELED), self._stamp())
+            self._take(order)
+
+    def refund_is_made(self) -> None:
+        if order := self._some_order(lambda order: order.refund_due is not None):
+            assert order.refund_due is not None
+            order.note_refund(f"re_{self._id()}", order.refund_due, self._stamp())
+            self._take(order)
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _money_comes(self, order: Order) -> None:
+        assert order.payment_intent_id is not None
+        charge = Charge(order.payment_intent_id, f"ch_{self._id()}", order.total)
+        stamp = self._stamp()
+        held = [(self._ticket(item.ticket_id), item.quantity) for item in order.items]
+        completes = order.takes_late_money() and all(
+            ticket.may_sell(order.id, quantity, stamp.at) for ticket, quantity in held
+        )
+        order.take_charge(charge, completes=completes, stamp=stamp)
+        for ticket, quantity in held:
+            if completes:
+                ticket.sell(order.id, quantity, stamp)
+            else:
+                ticket.release(order.id, "expired", stamp)
+        self._take(order, *(ticket for ticket, _ in held))
+
+    def _maybe_await_payment(self, order: Order) -> None:
+        if self.random.random() < 0.5:
+            self._await_payment(order)
+
+    def _await_payment(self, order: Order) -> None:
+        if order.payment_intent_id is None and self.now < order.expires_at - timedelta(minutes=1):
+            order.await_payment(f"pi_{order.id}", self._stamp())
+            self._take(order)
+        elif order.payment_intent_id is None:
+            order.payment_intent_id = None
+            self._extend(order)
+
+    def _extend(self, order: Order) -> None:
+        """An order past its deadline is not paid for: the clock of a story may be turned back for it."""
+        self.now = order.expires_at - timedelta(minutes=5)
+        order.await_payment(f"pi_{order.id}", self._stamp())
+        self._take(order)
+
+    def _release(self, order: Order, reason: str) -> list[Ticket]:
+        tickets = [self._ticket(item.ticket_id) for item in order.items]
+        for ticket in tickets:
+            ticket.release(order.id, reason, self._stamp())
+        return tickets
+
+    def _some_order(self, fits: object) -> Order | None:
+        assert callable(fits)
+        found = [order for order in self.orders[-200:] if fits(order)]
+        return self.random.choice(found) if found else None
+
+    def _ticket(self, ticket_id: UUID) -> Ticket:
+        return next(ticket for ticket in self.tickets if ticket.id == ticket_id)
+
+    def _listing(self, at_least: int = 1) -> Listing:
+        pick = self.random.choice
+        event = EventDetails(
+            pick(("Semi-final", "Final", "Café del Mar")),
+            START + timedelta(days=self.random.randrange(1, 300)),
+            pick(VENUES),
+            pick(("FIFA", None)),
+            pick(("football", "concert", None)),
+        )
+        quantity = max(at_least, self.random.randrange(5, 200))
+        price = Money(pick((0, 2500, 9900)), pick(("EUR", "EUR", "USD")))
+        return Listing(f"{event.name}, category {self.random.randrange(9)}", event, price, quantity, pick((None, "…")))
+
+    def _stamp(self) -> Stamp:
+        self.now += timedelta(milliseconds=self.random.randrange(1, 2_000))
+        return Stamp(self.now, Cause(None, self._id(), self._id()))
+
+    def _id(self) -> UUID:
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def _take(self, *aggregates: Aggregate) -> None:
+        for aggregate in aggregates:
+            self.events.extend(aggregate.collect_events())
+
+
+def append(database_url: str, events: Sequence[Event]) -> list[int]:
+    """Appends events to the store's log as `adapters.event_store` would; returns their positions."""
+    mapper = EventMapper()
+    stored = [mapper.to_stored_event(event) for event in events]
+    with psycopg.connect(database_url, autocommit=True) as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (0x5D00_0001,))
+        cursor = connection.execute(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+            " SELECT id, version, topic, state FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
+            " WITH ORDINALITY AS e(id, version, topic, state, place) ORDER BY place RETURNING notification_id",
+            (
+                [row.originator_id for row in stored],
+                [row.originator_version for row in stored],
+                [row.topic for row in stored],
+                [row.state for row in stored],
+            ),
+        )
+        connection.execute("NOTIFY stored_events")
+        return [row[0] for row in cursor]
