@@ -27,6 +27,7 @@ check: $(STAMPS)/dev
 	@echo "ruff format"; $(BIN)/ruff format --check .
 	@echo "mypy"; $(BIN)/mypy
 	@echo "import rules"; $(BIN)/lint-imports
+	@echo "compose file"; $(BIN)/python docker/check_compose.py
 	@echo "contract drift"; $(BIN)/python -m cli.contracts --check
 
 contracts: $(STAMPS)/installed

@@ -6,13 +6,16 @@ last event it put there: a read model is behind only where its checkpoint is sma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
 from projections.models import MODELS
 from projections.rows import Position
+from projections.writer import REBUILT
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,10 @@ class Progress:
     """By topic and partition, the position of the last event published there."""
     applied: dict[tuple[str, str, int], tuple[int, datetime]]
     """By model, topic and partition, the checkpoint and its time."""
+
+    def is_complete(self, log_end: int) -> bool:
+        """Whether everything up to `log_end` is published and applied."""
+        return self.relay.position >= log_end and not any(self.behind(model) for model in MODELS)
 
     def behind(self, model: str) -> dict[int, int]:
         """By partition with published events that are not applied: the checkpoint, 0 without one."""
@@ -44,24 +51,20 @@ class Progress:
         return Position(model, min(behind.values()) if behind else applied, updated_at)
 
     def reached(self, model: str, topic: str, partition: int) -> int:
-        """The checkpoint of one read model in one partition, 0 without one."""
-        checkpoint = self.applied.get((model, topic, partition))
-        return 0 if checkpoint is None else checkpoint[0]
+        """How far one read model is in one partition, 0 without a checkpoint."""
+        places = ((model, topic, partition), (model, topic, REBUILT))
+        return max(self.applied[place][0] if place in self.applied else 0 for place in places)
 
 
-async def read_progress(pool: AsyncConnectionPool) -> Progress:
-    """The present state. One statement, so that relay and checkpoints are of one moment.
+PROGRESS_QUERY = (
+    "SELECT r.position, r.updated_at, r.trouble, r.partitions, c.model, c.topic, c.partition, c.position, c.updated_at"
+    " FROM relay_state AS r LEFT JOIN checkpoints AS c ON true"
+)
+"""One statement, so that relay and checkpoints are of one moment."""
 
-    Raises:
-        psycopg.OperationalError (also as psycopg_pool.PoolTimeout).
-    """
-    async with pool.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT r.position, r.updated_at, r.trouble, r.partitions, c.model, c.topic, c.partition, c.position,"
-            " c.updated_at FROM relay_state AS r LEFT JOIN checkpoints AS c ON true",
-            binary=True,
-        )
-        rows = await cursor.fetchall()
+
+def progress_of(rows: Sequence[tuple[Any, ...]]) -> Progress:
+    """What the rows of `PROGRESS_QUERY` say."""
     position, updated_at, trouble, partitions = rows[0][:4]
     published = {
         (topic, partition): last
@@ -70,6 +73,16 @@ async def read_progress(pool: AsyncConnectionPool) -> Progress:
     }
     applied = {(model, topic, partition): (at, time) for *_, model, topic, partition, at, time in rows if model}
     return Progress(Position("relay", position, updated_at, trouble), published, applied)
+
+
+async def read_progress(pool: AsyncConnectionPool) -> Progress:
+    """The present state.
+
+    Raises:
+        psycopg.OperationalError (also as psycopg_pool.PoolTimeout).
+    """
+    async with pool.connection() as connection:
+        return progress_of(await (await connection.execute(PROGRESS_QUERY, binary=True)).fetchall())
 
 
 async def read_positions(pool: AsyncConnectionPool) -> list[Position]:

@@ -34,6 +34,10 @@ _CHECKPOINT = (
 )
 
 
+REBUILT = -1
+"""In place of a partition: up to this checkpoint the read model was made from the log, whatever came by which partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parked:
     """An event that is kept aside, see the table `parked_events`."""
@@ -56,7 +60,7 @@ class Known:
     parked: set[UUID]
     """Aggregates of which an event is parked: what follows is parked too."""
     positions: dict[int, int]
-    """The checkpoint of each partition that has one."""
+    """How far each of the partitions is applied, 0 for nothing."""
 
 
 class Writer:
@@ -74,11 +78,12 @@ class Writer:
         async with self._pool.connection() as connection, connection.pipeline():
             versions = await connection.execute(self._versions, (list(ids),), binary=True)
             parked = await connection.execute(_PARKED_AGGREGATES, (model, list(ids)), binary=True)
-            positions = await connection.execute(_POSITIONS, (model, topic, list(partitions)), binary=True)
+            positions = await connection.execute(_POSITIONS, (model, topic, [REBUILT, *partitions]), binary=True)
+            reached = dict(await positions.fetchall())
             return Known(
                 dict(await versions.fetchall()),
                 {row[0] for row in await parked.fetchall()},
-                dict(await positions.fetchall()),
+                {number: max(reached.get(number, 0), reached.get(REBUILT, 0)) for number in partitions},
             )
 
     async def write(self, changes: Sequence[Change], parked: Sequence[Parked], positions: Mapping[int, int]) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncIterator[list[Any]]:
     """Yields lists of Faust events, to be acknowledged with `stream.ack` by the one who takes them.
 
-    Between two lists it waits, while more gather, twice as long as the last one took to apply: the busier everything is,
-    the larger the batches get, and the less each event costs.
+    Between two lists it waits, while more gather, twice as long as the last one took to apply: the busier everything
+    is, the larger the batches get, and the less each event costs.
 
     Args:
         most: events in a list.

@@ -199,7 +199,7 @@ async def running_house(settings: Settings, port: int | None = None) -> AsyncIte
 @asynccontextmanager
 async def serving(app: web.Application, port: int | None = None) -> AsyncIterator[str]:
     """Serves an application on loopback; yields its URL."""
-    server = TestServer(app, host="127.0.0.1", **({} if port is None else {"port": port}))
+    server = TestServer(app, host="127.0.0.1", port=port)
     await server.start_server()
     try:
         yield f"http://127.0.0.1:{server.port}"
