@@ -1,4 +1,4 @@
-"""The event store's write side: one locked transaction per batch (DESIGN section 3, "take the lock first").
+"""The event store's write side: one transaction per batch, the lock taken first.
 
 The lock is an advisory one rather than the library's `LOCK TABLE … IN EXCLUSIVE MODE`: the table lock conflicts with
 autovacuum's ANALYZE, which would stop every order for as long as that takes (docs/decisions/0004). It serialises

@@ -1,4 +1,4 @@
-"""What the marketplace refuses, each with a stable code that clients may rely on (DESIGN section 6).
+"""What the marketplace refuses, each with a stable code that clients may rely on.
 
 A refusal is an answer, not a failure: nothing was changed. What HTTP makes of a code is decided in `api/problems.py`.
 """
