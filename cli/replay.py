@@ -1,51 +1,46 @@
-"""`stagedoor replay`: rebuilds read models from the event log while everything goes on running."""
+"""`stagedoor replay [MODEL]`: make read models again from the log."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import sys
 
 import click
 
-from adapters.database import make_pool, migrate
+from adapters.database import make_pool
 from adapters.event_log import EventLog
 from adapters.settings import Settings, required
+from cli import running
 from cli.meter import Meter, console
-from cli.running import database
 from projections.models import MODELS
 from projections.projection import Projection
 from projections.rebuild import RebuildError, Rebuilt, rebuild
 
-GC_THRESHOLD = 100_000
-"""Events have no cycles; the collector would walk over thousands of them again and again."""
-
 
 @click.command()
-@click.argument("model", required=False, type=click.Choice(list(MODELS)))
+@click.argument("model", type=click.Choice(sorted(MODELS)), required=False)
 def replay(model: str | None) -> None:
-    """Rebuild the read models from the event log, or only MODEL. Readers see the old rows until the new are whole."""
-    gc.set_threshold(GC_THRESHOLD)
-    chosen = [MODELS[model]] if model else list(MODELS.values())
-    with database(Settings.from_environment()) as settings:
-        database_url = required(settings.database_url, "DATABASE_URL")
-        migrate(database_url)
+    """Make the read model MODEL, or all of them, again from the log.
+
+    The new version is built beside the live one and swapped in at once; readers and the worker go on meanwhile.
+    """
+    projections = tuple(MODELS.values()) if model is None else (MODELS[model],)
+    with running.database(Settings.from_environment()) as settings:
         try:
-            rebuilt = asyncio.run(_rebuild(database_url, chosen))
+            rebuilt = asyncio.run(_replay(required(settings.database_url, "DATABASE_URL"), projections))
         except RebuildError as error:
-            raise click.ClickException(str(error)) from error
-    rate = rebuilt.events / max(rebuilt.seconds, 0.001)
-    names = ", ".join(projection.model for projection in chosen)
-    click.echo(f"rebuilt {names} from {rebuilt.events:,} events in {rebuilt.seconds:.1f} s ({rate:,.0f} events/s)")
+            click.echo(f"given up, the read models are as they were: {error}", err=True)
+            sys.exit(1)
+    rate = rebuilt.events / max(rebuilt.seconds, 1e-9)
+    names = ", ".join(projection.model for projection in projections)
+    click.echo(f"{names} made again from {rebuilt.events:,} events in {rebuilt.seconds:.1f} s ({rate:,.0f} events/s)")
     if rebuilt.parked:
-        click.echo(f"{rebuilt.parked:,} events could not be projected and are parked, with what followed them")
+        click.echo(f"{rebuilt.parked:,} events could not be projected and are parked", err=True)
+        sys.exit(1)
 
 
-async def _rebuild(database_url: str, chosen: list[Projection]) -> Rebuilt:
-    pool = make_pool(database_url, max_size=2)
-    await pool.open(wait=True)
-    try:
+async def _replay(database_url: str, projections: tuple[Projection, ...]) -> Rebuilt:
+    async with make_pool(database_url, max_size=3) as pool:
         log = EventLog(pool)
-        with Meter(console(stderr=True), "Replaying the log", await log.end()) as meter:
-            return await rebuild(pool, log, chosen, lambda position, _end: meter.to(position))
-    finally:
-        await pool.close()
+        with Meter(console(stderr=True), "Folding the log (position)", await log.end()) as meter:
+            return await rebuild(pool, log, projections, lambda position, _end: meter.to(position))

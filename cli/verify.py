@@ -1,93 +1,108 @@
-"""`stagedoor verify`: folds the whole event log and compares every read model and every aggregate with it."""
+"""`stagedoor verify`: is everything that is stored what the log says?"""
 
 from __future__ import annotations
 
-import gc
+import asyncio
+import sys
 import time
+from typing import Any
+from uuid import UUID
 
 import click
 import psycopg
 
-from adapters.database import connection_options, migrate
+from adapters.database import make_pool
 from adapters.settings import Settings, required
+from cli import running
 from cli.meter import Meter, console
-from cli.running import database
-from cli.verify_findings import MAX_KEPT, Findings
-from cli.verify_log import verify_log
-from projections.positions import PROGRESS_QUERY, progress_of
+from cli.verification.checks import Verification
+from cli.verification.rows import one_moment, read_everything
+from projections.models import MODELS
+from projections.positions import Progress, read_progress
 
-CATCH_UP_SECONDS = 60.0
-"""How long read models may take to follow the log before what they show is compared as it is."""
-
-STANDSTILL_SECONDS = 5.0
-"""Without any progress for so long, nobody is at work on them."""
+CATCH_UP_SECONDS = 20.0
+"""How long read models that follow are waited for; what is behind afterwards is said, and is no difference."""
 
 LOOK_SECONDS = 0.2
 
-GC_THRESHOLD = 100_000
-"""Events have no cycles; the collector would walk over thousands of them again and again."""
-
-FOUND_WRONG = 1
-
 
 @click.command()
-@click.option("--no-wait", is_flag=True, help="Do not wait for read models that are behind the log.")
-def verify(no_wait: bool) -> int:
-    """Compare every read model and every aggregate with the event log.
+def verify() -> None:
+    """Fold the whole log and compare everything with it.
 
-    Exits with 0 if everything agrees, with 1 if anything differs. Read models that are behind are waited for while they
-    follow; after that, what they show is compared with the log as it was at their position.
+    Every event, snapshot and read-model row, the counts that events carry, units sold against completed orders, holds
+    against open orders, accounts against users. Exit code 1 and the differences if there are any.
     """
-    gc.set_threshold(GC_THRESHOLD)
-    with database(Settings.from_environment()) as settings:
-        database_url = required(settings.database_url, "DATABASE_URL")
-        migrate(database_url)
-        with psycopg.connect(database_url, autocommit=True, **connection_options(statement_timeout_ms=0)) as connection:
-            if not no_wait:
-                _wait(connection)
-            began = time.monotonic()
-            total = connection.execute("SELECT count(*) FROM stored_events").fetchone()
-            with Meter(console(stderr=True), "Folding the log", total[0] if total else 0) as meter:
-                findings = verify_log(connection, lambda done, _total: meter.to(done))
-    _print(findings, time.monotonic() - began)
-    return FOUND_WRONG if findings.wrong else 0
+    settings = Settings.from_environment()
+    with running.database(settings) as resolved:
+        database_url = required(resolved.database_url, "DATABASE_URL")
+        wait_seconds = CATCH_UP_SECONDS if running.find_running(settings) or settings.database_url else 0.0
+        progress = _caught_up(database_url, wait_seconds)
+        verification = _fold(database_url, progress)
+    sys.exit(_report(verification, progress))
 
 
-def _wait(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Until the read models have followed the log, or do not get on any more."""
-    began = moved_at = time.monotonic()
-    before: object = None
-    while True:
-        progress = progress_of(connection.execute(PROGRESS_QUERY, binary=True).fetchall())
-        row = connection.execute("SELECT COALESCE(max(notification_id), 0) FROM stored_events").fetchone()
-        assert row is not None
-        assert isinstance(row[0], int)
-        if progress.is_complete(row[0]):
-            return
-        now = time.monotonic()
-        here = (progress.relay.position, progress.applied)
-        if here != before:
-            before, moved_at = here, now
-        if now - moved_at > STANDSTILL_SECONDS or now - began > CATCH_UP_SECONDS:
-            return
+def _caught_up(database_url: str, wait_seconds: float) -> Progress:
+    """How far everything is, once it has come to what was the log's end, or time is up."""
+
+    async def look() -> Progress:
+        async with make_pool(database_url, max_size=1) as pool:
+            return await read_progress(pool)
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        end = _one(connection, "SELECT COALESCE(max(notification_id), 0) FROM stored_events")
+    give_up_at = time.monotonic() + wait_seconds
+    progress = asyncio.run(look())
+    while time.monotonic() < give_up_at and _behind(progress, end):
         time.sleep(LOOK_SECONDS)
+        progress = asyncio.run(look())
+    return progress
 
 
-def _print(findings: Findings, seconds: float) -> None:
-    for note in findings.notes:
-        click.echo(note)
-    if findings.lagging:
-        click.echo(f"{findings.lagging:,} rows do not show the newest events yet; what they show was compared")
+def _behind(progress: Progress, end: int) -> bool:
+    return progress.relay.position < end or any(progress.behind(model) for model in MODELS)
+
+
+def _fold(database_url: str, progress: Progress) -> Verification:
+    verification = Verification({model: progress.model(model).position for model in MODELS})
+    with one_moment(database_url) as connection:
+        total = _one(connection, "SELECT count(*) FROM stored_events")
+        end = _one(connection, "SELECT COALESCE(max(notification_id), 0) FROM stored_events")
+        accounts: set[UUID] = {row[0] for row in connection.execute("SELECT user_id FROM accounts")}
+        parked = _one(connection, "SELECT count(*) FROM parked_events")
+        with Meter(console(stderr=True), "Folding the log (events)", total) as meter:
+            for found in read_everything(connection):
+                verification.check(found)
+                meter.to(verification.events)
+    verification.check_together(accounts)
+    if parked:
+        verification.differ(f"{parked} events are parked: they could not be projected")
+    if progress.relay.trouble is not None:
+        verification.differ(f"the relay publishes nothing: {progress.relay.trouble}")
+    if progress.relay.position > end:
+        verification.differ(f"published up to position {progress.relay.position}, but the log ends at {end}")
+    return verification
+
+
+def _report(verification: Verification, progress: Progress) -> int:
+    kinds = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(verification.aggregates.items())) or "nothing"
     click.echo(
-        f"folded {findings.events:,} events of {findings.aggregates:,} aggregates in {seconds:.1f} s"
-        f" ({findings.events / max(seconds, 0.001):,.0f} events/s), compared {findings.rows:,} rows of read models"
-        f" and {findings.snapshots:,} snapshots"
+        f"{verification.events:,} events of {kinds}; {verification.rows:,} rows and"
+        f" {verification.snapshots:,} snapshots compared; published up to position {progress.relay.position:,}"
     )
-    if not findings.wrong:
-        click.echo("everything agrees with the log")
-        return
-    for difference in findings.differences:
-        click.echo(f"- {difference}")
-    if findings.wrong > MAX_KEPT:
-        click.echo(f"- … and {findings.wrong - MAX_KEPT:,} more")
-    click.echo(f"{findings.wrong:,} differences from the log")
+    for model, count in verification.behind.items():
+        click.echo(f"{model} is behind in {count:,} rows: compared as of position {verification.reached[model]:,}")
+    if not verification.difference_count:
+        click.echo("Everything is what the log says.")
+        return 0
+    for difference in verification.differences:
+        click.echo(difference)
+    untold = verification.difference_count - len(verification.differences)
+    click.echo(f"{verification.difference_count:,} differences" + (f", {untold:,} of them not shown" if untold else ""))
+    return 1
+
+
+def _one(connection: psycopg.Connection[Any], query: Any) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

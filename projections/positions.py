@@ -28,10 +28,6 @@ class Progress:
     applied: dict[tuple[str, str, int], tuple[int, datetime]]
     """By model, topic and partition, the checkpoint and its time."""
 
-    def is_complete(self, log_end: int) -> bool:
-        """Whether everything up to `log_end` is published and applied."""
-        return self.relay.position >= log_end and not any(self.behind(model) for model in MODELS)
-
     def behind(self, model: str) -> dict[int, int]:
         """By partition with published events that are not applied: the checkpoint, 0 without one."""
         topic = MODELS[model].topic

@@ -25,7 +25,7 @@ from projections import shadow
 from projections.log import Log
 from projections.projection import Change, Projection, SequenceGap, fold
 from projections.statements import statements
-from projections.writer import Parked, park
+from projections.writer import REBUILT, Parked, checkpoint, park
 
 CHUNK = 10_000
 """Events folded at a time: tens of megabytes, and a hot listing is one update among thousands of events."""
@@ -161,11 +161,7 @@ class _Build:
                 (projection.model, self.position),
             )
             await park(connection, projection, self.parked[projection.model])
-            await connection.execute(
-                "UPDATE checkpoints SET position = GREATEST(position, %s), updated_at = clock_timestamp()"
-                " WHERE model = %s",
-                (self.position, projection.model),
-            )
+            await checkpoint(connection, projection, {REBUILT: self.position})
 
     async def _fold_chunk(self) -> int:
         """Folds the next events of the log into the shadows; returns how many there were."""

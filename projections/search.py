@@ -24,13 +24,19 @@ MAX_WORDS = 16
 
 FACETS = ("category", "venue", "promoter", "currency")
 
+_UNDECOMPOSED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+"""Latin letters that Unicode does not take apart into a plain one and an accent."""
+
 _WORD = re.compile(r"[^\W_]+")
 
 
 def folded(value: str) -> str:
     """The text without case, accents and compatibility forms."""
     decomposed = unicodedata.normalize("NFKD", value.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return plain.translate(_UNDECOMPOSED)
 
 
 def words(value: str) -> list[str]:

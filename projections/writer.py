@@ -35,7 +35,7 @@ _CHECKPOINT = (
 
 
 REBUILT = -1
-"""In place of a partition: up to this checkpoint the read model was made from the log, whatever came by which partition."""
+"""In place of a partition: up to this checkpoint the read model was made from the log, whatever came by partitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Writer:
             versions = await connection.execute(self._versions, (list(ids),), binary=True)
             parked = await connection.execute(_PARKED_AGGREGATES, (model, list(ids)), binary=True)
             positions = await connection.execute(_POSITIONS, (model, topic, [REBUILT, *partitions]), binary=True)
-            reached = dict(await positions.fetchall())
+            reached: dict[int, int] = dict(await positions.fetchall())
             return Known(
                 dict(await versions.fetchall()),
                 {row[0] for row in await parked.fetchall()},
@@ -98,8 +98,13 @@ class Writer:
             if parked:
                 await park(connection, self._projection, parked)
             if positions:
-                checkpoint = (self._projection.model, self._projection.topic, list(positions), list(positions.values()))
-                await connection.execute(_CHECKPOINT, checkpoint)
+                await checkpoint(connection, self._projection, positions)
+
+
+async def checkpoint(connection: AsyncConnection[Any], projection: Projection, positions: Mapping[int, int]) -> None:
+    """Takes down how far each partition is applied, inside the caller's transaction; never sets one back."""
+    row = (projection.model, projection.topic, list(positions), list(positions.values()))
+    await connection.execute(_CHECKPOINT, row)
 
 
 async def park(connection: AsyncConnection[Any], projection: Projection, events: Sequence[Parked]) -> None:

@@ -188,6 +188,17 @@ async def test_a_crash_at_any_step_then_the_same_key(
         assert done.body["status"] == "completed"
 
 
+async def test_a_card_that_was_declined_before_a_crash_is_not_tried_again(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, type(house.services.gateway), "confirm", after=True)
+        with pytest.raises(aiohttp.ClientError):
+            await house.pay(buyer, order["id"], "pm_card_chargeDeclined", key="k")
+    answer = await house.pay(buyer, order["id"], "pm_card_chargeDeclined", key="k")
+    assert (answer.status, answer.code) == (402, "card_declined")
+    assert (await house.sandbox("GET", "/_sandbox/state"))["charges"] == {"succeeded": 0, "failed": 1}
+
+
 async def test_the_money_was_taken_and_the_webhook_came_before_the_retry(house: House) -> None:
     """A crash after the charge; Stripe's webhook completes the order; the key's answer is still the success."""
     _, buyer, _, order = await house.ordered()

@@ -121,6 +121,8 @@ async def test_two_processes_share_the_port(settings: Settings) -> None:
 
 def test_alone_a_port_in_use_is_an_error(settings: Settings) -> None:
     with socket.socket() as taken:
+        # Even one that would share it: two houses must not answer on one port by accident.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", settings.port))
         taken.listen()
         with process(settings) as child:

@@ -164,6 +164,7 @@ async def test_orders_of_another_house_and_connected_accounts_are_ignored(house:
         "nonsense",
         "t=x,v1=y",
         "ü",
+        "t=1,v1=ü",
         "OTHER_SECRET",
         "TOO_OLD",
         "OTHER_BODY",

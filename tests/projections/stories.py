@@ -5,7 +5,7 @@ A story tells the aggregates what `domain/marketplace.py` would tell them, so th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -20,6 +20,8 @@ from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Item, Order
 from domain.published import PublishedEvent, publish
 from domain.ticket import Ticket
 from domain.user import User
+from projections.models import MODELS
+from projections.projection import Columns, Projection, fold
 
 START = datetime(2100, 1, 1, tzinfo=UTC)
 """Far ahead, so that no deadline of a story falls due while its events are projected."""
@@ -127,43 +129,42 @@ class Story:
         self._take(order, *wanted)
 
     def buyer_pays(self) -> None:
-        if order := self._some_order(lambda order: order.is_open):
+        if (order := self._some_order(self._can_be_paid)) is not None:
             self._await_payment(order)
             self._money_comes(order)
 
     def card_is_declined(self) -> None:
-        if order := self._some_order(lambda order: order.is_open):
-            self._await_payment(order)
-            assert order.payment_intent_id is not None
-            failure = ChargeFailure(order.payment_intent_id, "card_declined", "generic_decline", f"ch_{self._id()}")
+        if (order := self._some_order(self._can_be_paid)) is not None:
+            intent_id = self._await_payment(order)
+            failure = ChargeFailure(intent_id, "card_declined", "generic_decline", f"ch_{self._id()}")
             order.note_failure(failure, self._stamp())
             self._take(order)
 
     def buyer_cancels(self) -> None:
-        if order := self._some_order(lambda order: order.is_open):
+        if (order := self._some_order(lambda order: order.is_open)) is not None:
             self._maybe_await_payment(order)
             order.cancel(self._stamp())
             self._take(order, *self._release(order, "cancelled"))
 
     def order_expires(self) -> None:
-        if order := self._some_order(lambda order: order.is_open):
+        if (order := self._some_order(lambda order: order.is_open)) is not None:
             self._maybe_await_payment(order)
             self.now = max(self.now, order.expires_at)
             order.expire(self._stamp())
             self._take(order, *self._release(order, "expired"))
 
     def late_money_comes(self) -> None:
-        if order := self._some_order(lambda order: order.intent_open and not order.is_open):
+        if (order := self._some_order(lambda order: order.intent_open and not order.is_open)) is not None:
             self._money_comes(order)
 
     def intent_is_closed(self) -> None:
-        if order := self._some_order(lambda order: order.intent_open and not order.is_open):
+        if (order := self._some_order(lambda order: order.intent_open and not order.is_open)) is not None:
             assert order.payment_intent_id is not None
             order.note_failure(ChargeFailure(order.payment_intent_id, INTENT_CANCELED), self._stamp())
             self._take(order)
 
     def refund_is_made(self) -> None:
-        if order := self._some_order(lambda order: order.refund_due is not None):
+        if (order := self._some_order(lambda order: order.refund_due is not None)) is not None:
             assert order.refund_due is not None
             order.note_refund(f"re_{self._id()}", order.refund_due, self._stamp())
             self._take(order)
@@ -186,23 +187,20 @@ class Story:
                 ticket.release(order.id, "expired", stamp)
         self._take(order, *(ticket for ticket, _ in held))
 
+    def _can_be_paid(self, order: Order) -> bool:
+        in_time = self.now + timedelta(minutes=1) < order.expires_at
+        return order.is_open and (order.payment_intent_id is not None or in_time)
+
     def _maybe_await_payment(self, order: Order) -> None:
-        if self.random.random() < 0.5:
+        if self._can_be_paid(order) and self.random.random() < 0.5:
             self._await_payment(order)
 
-    def _await_payment(self, order: Order) -> None:
-        if order.payment_intent_id is None and self.now < order.expires_at - timedelta(minutes=1):
+    def _await_payment(self, order: Order) -> str:
+        if order.payment_intent_id is None:
             order.await_payment(f"pi_{order.id}", self._stamp())
             self._take(order)
-        elif order.payment_intent_id is None:
-            order.payment_intent_id = None
-            self._extend(order)
-
-    def _extend(self, order: Order) -> None:
-        """An order past its deadline is not paid for: the clock of a story may be turned back for it."""
-        self.now = order.expires_at - timedelta(minutes=5)
-        order.await_payment(f"pi_{order.id}", self._stamp())
-        self._take(order)
+        assert order.payment_intent_id is not None
+        return order.payment_intent_id
 
     def _release(self, order: Order, reason: str) -> list[Ticket]:
         tickets = [self._ticket(item.ticket_id) for item in order.items]
@@ -210,8 +208,7 @@ class Story:
             ticket.release(order.id, reason, self._stamp())
         return tickets
 
-    def _some_order(self, fits: object) -> Order | None:
-        assert callable(fits)
+    def _some_order(self, fits: Callable[[Order], bool]) -> Order | None:
         found = [order for order in self.orders[-200:] if fits(order)]
         return self.random.choice(found) if found else None
 
@@ -262,3 +259,27 @@ def append(database_url: str, events: Sequence[Event]) -> list[int]:
         )
         connection.execute("NOTIFY stored_events")
         return [row[0] for row in cursor]
+
+
+def expected_rows(projection: Projection, events: Iterable[PublishedEvent]) -> dict[UUID, tuple[int, Columns]]:
+    """What the read model has to show: version and columns of each row."""
+    runs: dict[UUID, list[PublishedEvent]] = {}
+    for event in events:
+        if event.topic == projection.topic:
+            runs.setdefault(event.subject, []).append(event)
+    changes = [fold(projection, 0, run) for run in runs.values()]
+    return {change.id: (change.version, change.columns) for change in changes if change is not None}
+
+
+def stored_rows(database_url: str, projection: Projection) -> dict[UUID, tuple[int, Columns]]:
+    """What the read model shows."""
+    names = [f"{name}::text" if kind == "json" else name for name, kind in projection.columns.items()]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rows = connection.execute(f"SELECT id, version, {', '.join(names)} FROM {projection.model}".encode())
+        return {row[0]: (row[1], dict(zip(projection.columns, row[2:], strict=True))) for row in rows}
+
+
+def assert_rows_are_the_fold(database_url: str, events: Sequence[PublishedEvent]) -> None:
+    """Every read model shows exactly what the events make of it."""
+    for projection in MODELS.values():
+        assert stored_rows(database_url, projection) == expected_rows(projection, events), projection.model
