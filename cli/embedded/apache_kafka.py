@@ -77,6 +77,14 @@ def libs_folder(data_dir: Path, shared: Path | None) -> Path:
     return shared or data_dir / "kafka" / "libs"
 
 
+def _fresh_cluster_id() -> str:
+    """A random id as Kafka writes them; one that starts with a dash would be read as an option."""
+    while True:
+        fresh_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not fresh_id.startswith("-"):
+            return fresh_id
+
+
 def prepare(data_dir: Path, libs: Path, supervisor: Supervisor) -> str:
     """Writes the configuration with free ports and formats the storage if it is new; returns the bootstrap address.
     The jars must be complete (`kafka_jars.fetch`).
@@ -94,7 +102,7 @@ def prepare(data_dir: Path, libs: Path, supervisor: Supervisor) -> str:
     cluster_id = home / "cluster-id"  # written last: without it the storage was never used
     if not cluster_id.exists():
         shutil.rmtree(home / "data", ignore_errors=True)
-        fresh_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        fresh_id = _fresh_cluster_id()
         words = ["kafka.tools.StorageTool", "format", "-t", fresh_id, "-c", "server.properties"]
         formatter = Part(name="kafka-format", command=lambda: _java(home, libs, *words), working_dir=home)
         if supervisor.run_once(formatter, FORMAT_SECONDS, lambda: "formatting Kafka's storage") != 0:

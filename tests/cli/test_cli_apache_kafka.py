@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -173,3 +174,9 @@ def test_maven_failing_says_its_reason(supervisor: Supervisor, console: Console,
     with pytest.raises(PartFailedError, match=r"Maven: Could not transfer artifact; log: .*maven\.log"):
         kafka_jars.fetch(tmp_path / "libs", supervisor, console)
     assert not (tmp_path / "libs").exists()
+
+
+def test_a_cluster_id_never_looks_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([UUID(int=0xF8 << 120), UUID(int=1)])
+    monkeypatch.setattr(apache_kafka.uuid, "uuid4", lambda: next(drawn))
+    assert apache_kafka._fresh_cluster_id() == "AAAAAAAAAAAAAAAAAAAAAQ"

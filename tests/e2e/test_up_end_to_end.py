@@ -31,11 +31,13 @@ def require(command: str) -> None:
 
 
 @pytest.fixture(params=BROKERS)
-def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up]:
+def up(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     if request.param == "apache":
         require("java")
         require("mvn")
-    started = Up(tmp_path / "data", request.param)
+    # The jars are fetched once for all tests.
+    libs = os.environ.get("STAGEDOOR_KAFKA_LIBS") or str(tmp_path_factory.getbasetemp() / "kafka-libs")
+    started = Up(tmp_path / "data", request.param, STAGEDOOR_KAFKA_LIBS=libs)
     started.start()
     yield started
     started.ensure_ended()
