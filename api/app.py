@@ -86,7 +86,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     passwords = Passwords()
     stack.callback(passwords.close)
     accounts, keys = Accounts(pool), TokenKeys(pool)
-    ended_sessions = EndedSessions(accounts, LIFETIME)
+    ended_sessions = EndedSessions(accounts, LIFETIME, others=settings.api_processes > 1)
     tokens = AccessTokens(keys, ended_sessions)
     try:
         await keys.load()

@@ -7,7 +7,7 @@ from datetime import datetime
 from aiohttp import web
 
 from adapters.collection import MAX_COLLECTED
-from api import models, reads
+from api import models, query_models, reads
 from api.answers import NO_CONTENT, Answer, answer, respond
 from api.calls import Call
 from api.problems import Refused, invalid
@@ -31,7 +31,7 @@ async def add(call: Call, body: models.NewCollected) -> web.Response:
     return added.response()
 
 
-async def read(call: Call, query: models.PageQuery) -> web.Response:
+async def read(call: Call, query: query_models.PageQuery) -> web.Response:
     """GET /api/collection"""
     try:
         before = None if query.cursor is None else decode_cursor(query.cursor, _SORT, datetime)

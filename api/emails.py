@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from api.models import MAX_EMAIL
+from api.fields import MAX_EMAIL
 from api.problems import invalid
 
 MAX_LOCAL = 64

@@ -6,7 +6,7 @@ import psycopg
 from aiohttp import web
 
 from adapters.database import pending_migrations
-from api import models
+from api import machine_models
 from api.answers import REVALIDATE, respond
 from api.calls import Call
 from api.metrics import CONTENT_TYPE
@@ -16,7 +16,7 @@ from api.progress import Lag, read_lags
 
 async def alive(_: Call) -> web.Response:
     """GET /healthz: the event loop answers; nothing else is asked, so that a database away restarts nobody."""
-    return respond(models.Alive("ok"))
+    return respond(machine_models.Alive("ok"))
 
 
 async def ready(call: Call) -> web.Response:
@@ -31,7 +31,7 @@ async def ready(call: Call) -> web.Response:
     if pending:
         raise Refused("unavailable", f"{len(pending)} migrations are pending")
     end, lags = await read_lags(services.queries, services.log)
-    return respond(models.Ready("ready", end, [_view(lag) for lag in lags]))
+    return respond(machine_models.Ready("ready", end, [_view(lag) for lag in lags]))
 
 
 async def metrics(call: Call) -> web.Response:
@@ -49,5 +49,5 @@ async def jwks(call: Call) -> web.Response:
     return respond(call.services.keys.jwks(), cache=REVALIDATE)
 
 
-def _view(lag: Lag) -> models.Reader:
-    return models.Reader(lag.name, lag.position, lag.events, lag.seconds)
+def _view(lag: Lag) -> machine_models.Reader:
+    return machine_models.Reader(lag.name, lag.position, lag.events, lag.seconds)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from api import models, reads, representations
+from api import models, query_models, reads, representations
 from api.answers import respond
 from api.calls import Call
 from api.problems import invalid
@@ -16,7 +16,7 @@ from projections.cursor import BadCursor, decode_cursor, encode_cursor
 _SORT = "history"
 
 
-async def of_ticket(call: Call, query: models.PageQuery) -> web.Response:
+async def of_ticket(call: Call, query: query_models.PageQuery) -> web.Response:
     """GET /api/tickets/{ticket_id}/history: for its seller; that the listing exists is known to everybody."""
     ticket_id = call.path_id("ticket_id")
     ticket = await reads.ticket(call.services, ticket_id)
@@ -25,14 +25,14 @@ async def of_ticket(call: Call, query: models.PageQuery) -> web.Response:
     return await _page(call, ticket_id, query)
 
 
-async def of_order(call: Call, query: models.PageQuery) -> web.Response:
+async def of_order(call: Call, query: query_models.PageQuery) -> web.Response:
     """GET /api/orders/{order_id}/history: for its buyer."""
     order_id = call.path_id("order_id")
     await reads.order(call.services, order_id, call.user)
     return await _page(call, order_id, query)
 
 
-async def _page(call: Call, aggregate_id: UUID, query: models.PageQuery) -> web.Response:
+async def _page(call: Call, aggregate_id: UUID, query: query_models.PageQuery) -> web.Response:
     after_version = 0
     if query.cursor is not None:
         try:

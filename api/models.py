@@ -1,7 +1,6 @@
 """What clients send and get, as types: the request models are checked by them, OpenAPI is generated from them.
 
-Requests are strict: an unknown field, a string for a number, a value out of bounds is refused. Bounds are the domain's
-own, so that the document tells them; the domain checks them again.
+Requests are strict: an unknown field, a string for a number, a value out of bounds is refused.
 """
 
 from __future__ import annotations
@@ -12,37 +11,20 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from domain.listing import MAX_DESCRIPTION, MAX_HOLD_SECONDS, MAX_LINE, MAX_QUANTITY
-from domain.money import MAX_AMOUNT
+from api.fields import (
+    Amount,
+    Currency,
+    Email,
+    HoldSeconds,
+    Line,
+    Name,
+    NewPassword,
+    Password,
+    Quantity,
+    Text,
+    Time,
+)
 from domain.order import MAX_ITEMS, MAX_QUANTITY_PER_ITEM
-
-MAX_NAME, MAX_EMAIL = 200, 254
-MIN_PASSWORD, MAX_PASSWORD = 8, 1024
-MAX_PAGE, DEFAULT_PAGE = 100, 20
-MAX_VERSION = 2**53 - 1
-"""The largest whole number that every JSON reader keeps exactly."""
-
-# Lookaheads, because a plain character class with `$` lets a trailing line feed pass in Python.
-_NO_CONTROLS = r"^(?![\s\S]*[\x00-\x1f\x7f])"
-_NO_CONTROLS_NOT_BLANK = _NO_CONTROLS + r"(?=[\s\S]*\S)"
-_NO_CONTROLS_BUT_LINES = r"^(?![\s\S]*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])"
-
-Line = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS_NOT_BLANK)]
-Text = Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=_NO_CONTROLS_BUT_LINES)]
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_NO_CONTROLS_NOT_BLANK)]
-Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern=_NO_CONTROLS)]
-NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
-Password = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
-Time = Annotated[datetime, Meta(tz=True)]
-Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Minor units of the currency.")]
-Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern="^[A-Z]{3}$", description="ISO 4217.")]
-Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
-HoldSeconds = Annotated[
-    int,
-    Meta(
-        ge=1, le=MAX_HOLD_SECONDS, description="How long an unpaid order keeps its tickets; null: the house's own time."
-    ),
-]
 
 
 class Model(Struct, forbid_unknown_fields=True):
@@ -267,86 +249,6 @@ class HistoryItem(View):
 class HistoryPage(View):
     items: list[HistoryItem]
     next_cursor: str | None
-
-
-# Machines -------------------------------------------------------------------------------------------------------------
-
-
-class Received(View):
-    received: bool
-
-
-class Alive(View):
-    status: Literal["ok"]
-
-
-class Reader(View):
-    """The relay, or a read model."""
-
-    name: str
-    position: Annotated[int, Meta(description="Everything up to there is published, or applied.")]
-    lag_events: Annotated[int, Meta(description="At most so many are not yet.")]
-    lag_seconds: Annotated[float, Meta(description="The age of the oldest of them.")]
-
-
-class Ready(View):
-    status: Literal["ready"]
-    log_end: Annotated[int, Meta(description="The position of the newest event.")]
-    readers: list[Reader]
-
-
-class JsonWebKey(View):
-    kty: Literal["OKP"]
-    crv: Literal["Ed25519"]
-    x: str
-    kid: str
-    use: Literal["sig"]
-    alg: Literal["EdDSA"]
-
-
-class JsonWebKeys(View):
-    keys: list[JsonWebKey]
-
-
-# Queries --------------------------------------------------------------------------------------------------------------
-
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=4096, pattern=_NO_CONTROLS)]
-Filter = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS)]
-
-
-class OneQuery(Model):
-    as_of: Annotated[Time | None, Meta(description="As it was at this moment.")] = None
-    min_version: Annotated[
-        Annotated[int, Meta(ge=1, le=MAX_VERSION)] | None,
-        Meta(description="Waits, within bounds, until this version can be read."),
-    ] = None
-
-
-class PageQuery(Model):
-    limit: Limit = DEFAULT_PAGE
-    cursor: Cursor | None = None
-
-
-class TicketQuery(PageQuery):
-    q: Annotated[Filter | None, Meta(description="Words to search for.")] = None
-    category: Filter | None = None
-    venue: Filter | None = None
-    promoter: Filter | None = None
-    starts_from: Annotated[Time | None, Meta(description="Events that start then or later.")] = field(
-        name="from", default=None
-    )
-    starts_to: Annotated[Time | None, Meta(description="Events that start before then.")] = field(
-        name="to", default=None
-    )
-    min_price: Amount | None = None
-    max_price: Amount | None = None
-    currency: Currency | None = None
-    seller: UUID | None = None
-    available: bool | None = None
-    sort: Literal["created_at", "-created_at", "starts_at", "-starts_at", "price", "-price", "title", "-title"] = (
-        "-created_at"
-    )
 
 
 # Problems -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import models, reads, representations
+from api import models, query_models, reads, representations
 from api.answers import Answer, answer, respond
 from api.calls import Call
 from api.ids import new_id
@@ -21,7 +21,7 @@ async def place(call: Call, body: models.NewOrder) -> web.Response:
     return placed.response()
 
 
-async def of_buyer(call: Call, query: models.PageQuery) -> web.Response:
+async def of_buyer(call: Call, query: query_models.PageQuery) -> web.Response:
     """GET /api/orders: newest first."""
     try:
         found = await call.services.queries.orders(call.user.user_id, limit=query.limit, cursor=query.cursor)
@@ -30,7 +30,7 @@ async def of_buyer(call: Call, query: models.PageQuery) -> web.Response:
     return respond(models.OrderPage([representations.order(row) for row in found.items], found.next_cursor))
 
 
-async def read(call: Call, query: models.OneQuery) -> web.Response:
+async def read(call: Call, query: query_models.OneQuery) -> web.Response:
     """GET /api/orders/{order_id}"""
     one = await reads.order(call.services, call.path_id("order_id"), call.user, query)
     return reads.shown(call.request, one, public=False)

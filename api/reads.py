@@ -12,7 +12,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from api import models, representations
+from api import models, query_models, representations
 from api.answers import PRIVATE, REVALIDATE, Answer, respond
 from api.auth import Principal
 from api.conditions import is_known
@@ -36,10 +36,10 @@ class Versioned(Protocol):
 V = TypeVar("V", bound=Versioned)
 W = TypeVar("W", bound=Versioned)
 
-NOW = models.OneQuery()
+NOW = query_models.OneQuery()
 
 
-async def ticket(services: Services, ticket_id: UUID, query: models.OneQuery = NOW) -> models.Ticket:
+async def ticket(services: Services, ticket_id: UUID, query: query_models.OneQuery = NOW) -> models.Ticket:
     """One listing, now or at a moment. Raises `TicketNotFound`."""
     found: Ticket | TicketRow | None
     if query.as_of is not None:
@@ -62,7 +62,9 @@ async def tickets(services: Services, ids: list[UUID]) -> list[models.Ticket]:
     return [representations.ticket(one) for one in found if one is not None]
 
 
-async def order(services: Services, order_id: UUID, reader: Principal, query: models.OneQuery = NOW) -> models.Order:
+async def order(
+    services: Services, order_id: UUID, reader: Principal, query: query_models.OneQuery = NOW
+) -> models.Order:
     """One order, now or at a moment, for its buyer or an administrator. Raises `OrderNotFound`, to others too."""
     found: Order | OrderRow | None
     if query.as_of is not None:

@@ -70,17 +70,16 @@ async def refresh(call: Call, body: models.RefreshRequest) -> web.Response:
     user_id = await services.accounts.rotate(session_id, _hash(secret), _hash(next_secret))
     account = None if user_id is None else await services.accounts.by_id(user_id)
     if account is None:
-        services.ended_sessions.end(session_id)
+        await services.ended_sessions.poll()
         raise _bad_refresh_token()
     access_token = await _access_token(call, account.user_id, session_id)
     return respond(_signed_in(account, access_token, f"{session_id}.{next_secret}"))
 
 
 async def sign_out(call: Call) -> web.Response:
-    """POST /api/users/signout: here at once, on the other processes within a second (`api/sessions.py`)."""
-    session_id = call.user.session_id
-    await call.services.accounts.end_session(session_id)
-    call.services.ended_sessions.end(session_id)
+    """POST /api/users/signout"""
+    await call.services.accounts.end_session(call.user.session_id)
+    await call.services.ended_sessions.spread()
     return NO_CONTENT.response()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import models, reads, representations
+from api import models, query_models, reads, representations
 from api.answers import NO_CONTENT, REVALIDATE, Answer, answer, respond
 from api.calls import Call
 from api.conditions import expected_version
@@ -21,7 +21,7 @@ async def offer(call: Call, body: models.NewTicket) -> web.Response:
     return made.response()
 
 
-async def search(call: Call, query: models.TicketQuery) -> web.Response:
+async def search(call: Call, query: query_models.TicketQuery) -> web.Response:
     """GET /api/tickets"""
     wanted = TicketFilter(
         q=query.q,
@@ -39,12 +39,12 @@ async def search(call: Call, query: models.TicketQuery) -> web.Response:
     return await _page(call, wanted, query.sort, query)
 
 
-async def of_seller(call: Call, query: models.PageQuery) -> web.Response:
+async def of_seller(call: Call, query: query_models.PageQuery) -> web.Response:
     """GET /api/users/{user_id}/tickets: a seller nobody has heard of has none."""
     return await _page(call, TicketFilter(seller_id=call.path_id("user_id")), "-created_at", query)
 
 
-async def read(call: Call, query: models.OneQuery) -> web.Response:
+async def read(call: Call, query: query_models.OneQuery) -> web.Response:
     """GET /api/tickets/{ticket_id}"""
     one = await reads.ticket(call.services, call.path_id("ticket_id"), query)
     return reads.shown(call.request, one, public=True)
@@ -67,7 +67,7 @@ async def withdraw(call: Call) -> web.Response:
     return withdrawn.response()
 
 
-async def _page(call: Call, wanted: TicketFilter, sort: str, page: models.PageQuery) -> web.Response:
+async def _page(call: Call, wanted: TicketFilter, sort: str, page: query_models.PageQuery) -> web.Response:
     try:
         found = await call.services.queries.tickets(wanted, sort, page.limit, page.cursor)
     except BadCursor as error:

@@ -35,7 +35,7 @@ async def change(call: Call, body: models.AccountChanges) -> web.Response:
         changes, call.user.session_id, call.command(lambda _: answer(200, models.CurrentUser(view)))
     )
     if password_hash is not None:
-        await services.ended_sessions.poll()
+        await services.ended_sessions.spread()
     return changed.response()
 
 
@@ -44,7 +44,7 @@ async def erase(call: Call) -> web.Response:
     erased: Answer = await call.services.marketplace.erase_account(
         call.user.user_id, call.command(lambda _: NO_CONTENT)
     )
-    await call.services.ended_sessions.poll()
+    await call.services.ended_sessions.spread()
     return erased.response()
 
 

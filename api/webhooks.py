@@ -16,7 +16,7 @@ from adapters.stripe_webhooks import (
 )
 from api.answers import respond
 from api.calls import Call
-from api.models import Received
+from api.machine_models import Received
 from api.problems import Refused
 from domain.errors import ChargeMismatch, OrderNotFound
 from domain.marketplace import Ask

@@ -56,23 +56,35 @@ def fold(projection: Projection, base: int, events: Iterable[PublishedEvent]) ->
         SequenceGap: an event is missing between two of them, or between `base` and the first.
         Exception: whatever `project` raises for an event it cannot make anything of.
     """
+    change, error = fold_some(projection, base, events)
+    if error is not None:
+        raise error
+    return change
+
+
+def fold_some(
+    projection: Projection, base: int, events: Iterable[PublishedEvent]
+) -> tuple[Change | None, Exception | None]:
+    """As `fold`, as far as possible: the change, and what is wrong with the first event that is not in it."""
     change: Change | None = None
     reached = base
     for event in events:
         if event.sequence <= reached:
             continue
         if event.sequence != reached + 1:
-            raise SequenceGap(f"{event.subject} is at {reached}, the event is {event.sequence}")
-        columns = projection.project(event)
-        if change is None:
-            change = Change(event.subject, base, reached, columns)
-        else:
+            return change, SequenceGap(f"{event.subject} is at {reached}, the event is {event.sequence}")
+        try:
+            columns = projection.project(event)
+        except Exception as error:  # noqa: BLE001 - the caller decides what becomes of an event that fails
+            return change, error
+        if change is not None:
             change.columns.update(columns)
+        elif base == 0 and not projection.columns.keys() <= columns.keys():
+            return None, ValueError(f"a {event.type} does not make a whole row")
+        else:
+            change = Change(event.subject, base, reached, columns)
         reached = change.version = event.sequence
-    if change is not None and base == 0:
-        missing = projection.columns.keys() - change.columns.keys()
-        assert not missing, f"the first event of a {projection.model} leaves {missing} open"
-    return change
+    return change, None
 
 
 def text(value: str) -> str:

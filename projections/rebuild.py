@@ -23,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain.published import PublishedEvent
 from projections import shadow
 from projections.log import Log
-from projections.projection import Change, Projection, SequenceGap, fold
+from projections.projection import Change, Projection, SequenceGap, fold_some
 from projections.statements import statements
 from projections.writer import REBUILT, Parked, checkpoint, park
 
@@ -199,24 +199,26 @@ class _Build:
         return [change for change in folded if change is not None]
 
     def _fold(self, projection: Projection, aggregate_id: UUID, run: list[PublishedEvent]) -> Change | None:
-        """One aggregate's change; None if its events had to be parked."""
-        reason = "follows a parked event"
+        """One aggregate's change, as far as its events can be projected; the others are parked."""
+        change: Change | None = None
+        error: Exception | None = None
         if (projection.model, aggregate_id) not in self._stuck:
-            try:
-                return fold(projection, run[0].sequence - 1, run)
-            except SequenceGap as error:
+            change, error = fold_some(projection, run[0].sequence - 1, run)
+            if error is None:
+                return change
+            if isinstance(error, SequenceGap):
                 raise RebuildError(f"the log has a gap: {error}") from error
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's, and the others must go on
-                reason = f"{type(error).__name__}: {error}"
-        self._stuck.add((projection.model, aggregate_id))
+            self._stuck.add((projection.model, aggregate_id))
+        reason = "follows a parked event" if error is None else f"{type(error).__name__}: {error}"
+        done = 0 if change is None else change.version - change.base
         self.parked[projection.model] += [
             # The event itself lies in the log: what is kept of it here is for people to read.
             Parked(None, None, event.subject, event.sequence, event.position, msgspec.json.encode(event), reason)
-            for event in run
+            for event in run[done:]
         ]
         if len(self.parked[projection.model]) > MAX_PARKED:
             raise RebuildError(f"more than {MAX_PARKED} events cannot be projected, the last: {reason}")
-        return None
+        return change
 
     async def _write(self, projection: Projection, changes: list[Change]) -> None:
         for query, parameters in statements(projection, (shadow.SCHEMA, projection.model), changes):

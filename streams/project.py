@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
+from eventsourcing.persistence import MapperDeserialisationError
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_log import EventLog
 from domain.published import PublishedEvent
-from projections.projection import Change, Projection, SequenceGap, fold
+from projections.projection import Change, Projection, SequenceGap, fold_some
 from projections.writer import Known, Writer
 from streams.delivery import Delivery, read_entry
 from streams.log_reader import LogReader
@@ -97,68 +98,47 @@ class Projector:
     # One aggregate ------------------------------------------------------------------------------------------------
 
     async def _fold_run(self, batch: _Batch, aggregate_id: UUID | None, run: Run, versions: dict[UUID, int]) -> None:
+        base = 0 if aggregate_id is None else versions.get(aggregate_id, 0)
+        run = [delivery for delivery in run if delivery.sequence is None or delivery.sequence > base]
         if aggregate_id is None or batch.lot.is_stuck(aggregate_id):
             batch.lot.park(run, FOLLOWS)
             return
-        base = versions.get(aggregate_id, 0)
-        run = [delivery for delivery in run if delivery.sequence is None or delivery.sequence > base]
         events: list[PublishedEvent] = []
         for delivery in run:
             if delivery.event is None:
                 break
             events.append(delivery.event)
-        change, done, reason = await self._fold(aggregate_id, base, events)
-        batch.lot.park(run[done:], reason)
+        change, error = fold_some(self.projection, base, events)
+        if isinstance(error, SequenceGap):
+            change, error = await self._fold_log(aggregate_id, base, max(event.sequence for event in events))
+        reached = base if change is None else change.version
+        done = next((at for at, event in enumerate(events) if event.sequence > reached), len(events))
+        batch.lot.park(run[done:], "" if error is None else _said(error))
         if change is not None:
             batch.changes.append(change)
             batch.runs[aggregate_id] = run[:done]
 
-    async def _fold(
-        self, aggregate_id: UUID, base: int, events: list[PublishedEvent]
-    ) -> tuple[Change | None, int, str]:
-        """The change, how many of the events it is made of, and why not of all."""
-        try:
-            return fold(self.projection, base, events), len(events), ""
-        except SequenceGap:
-            return await self._fold_log(aggregate_id, base, events)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's, and the others must go on
-            return self._fold_prefix(base, events, error)
-
-    def _fold_prefix(self, base: int, events: list[PublishedEvent], error: Exception) -> tuple[Change | None, int, str]:
-        """What can be folded before the event that cannot."""
-        change: Change | None = None
-        for done in range(len(events)):
-            try:
-                change = fold(self.projection, base, events[: done + 1])
-            except Exception as reason:  # noqa: BLE001 - as above
-                return change, done, _said(reason)
-        return change, len(events), _said(error)
-
-    async def _fold_log(
-        self, aggregate_id: UUID, base: int, events: list[PublishedEvent]
-    ) -> tuple[Change | None, int, str]:
-        """The same from the store's log, where there is no gap."""
-        wanted = max(event.sequence for event in events)
+    async def _fold_log(self, aggregate_id: UUID, base: int, wanted: int) -> tuple[Change | None, Exception | None]:
+        """The change up to version `wanted`, or beyond, from the store's log, where there is no gap."""
         log.warning("%s: %s misses events after %d", self.projection.model, aggregate_id, base)
         change: Change | None = None
         reached = base
-        try:
-            while reached < wanted:
+        while reached < wanted:
+            try:
                 history = await self._log.history(aggregate_id, after_version=reached, limit=LOG_CHUNK)
-                more = fold(self.projection, reached, history)
-                if more is None:
-                    raise SequenceGap(f"the log has no event {reached + 1} of {aggregate_id}")
-                if change is None:
-                    change = more
-                else:
-                    change.columns.update(more.columns)
-                reached = change.version = more.version
-        except psycopg.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            done = next((at for at, event in enumerate(events) if event.sequence > reached), len(events))
-            return change, done, _said(error)
-        return change, len(events), ""
+            except MapperDeserialisationError as error:
+                return change, error
+            more, trouble = fold_some(self.projection, reached, history)
+            if more is None:
+                return change, trouble or SequenceGap(f"the log has no event {reached + 1} of {aggregate_id}")
+            if change is None:
+                change = more
+            else:
+                change.columns.update(more.columns)
+            reached = change.version = more.version
+            if trouble is not None:
+                return change, trouble
+        return change, None
 
     # What is missing in a partition -------------------------------------------------------------------------------
 

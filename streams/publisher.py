@@ -21,7 +21,10 @@ from streams.relay_state import Partition, RelayState
 from streams.topics import Cluster, prepare_cluster
 
 REQUEST_TIMEOUT_MS = 10_000
-"""What is not acknowledged by then is given up, and sent again by a new producer."""
+"""For one request; the producer repeats it."""
+
+ACKNOWLEDGE_SECONDS = 15.0
+"""For one batch. An idempotent producer of aiokafka tries for ever; a connection that hangs is better made anew."""
 
 STOP_SECONDS = 3.0
 MAX_KNOWN_KEYS = 100_000
@@ -114,7 +117,8 @@ class Publisher:
             sent.append((partition, entry.position, future))
             lasts[partition] = entry.position
             sizes[partition] = sizes.get(partition, 0) + len(value)
-        acknowledged = await asyncio.gather(*(future for *_, future in sent))
+        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            acknowledged = await asyncio.gather(*(future for *_, future in sent))
         ends = {partition: state.of(partition).end for partition in lasts}
         for (partition, _position, _future), record in zip(sent, acknowledged, strict=True):
             if 0 <= record.offset < ends[partition]:

@@ -154,6 +154,14 @@ async def test_signing_out_reaches_the_other_process_within_a_second(house: Hous
         assert time.monotonic() - started < 1.0
 
 
+async def test_when_it_is_answered_signing_out_has_reached_those_who_share_the_port(open_house: OpenHouse) -> None:
+    async with open_house(api_processes=2) as one, open_house(api_processes=2) as two:
+        ann = await one.person("ann")
+        assert (await two.call("GET", "/orders", token=ann.token)).status == 200
+        assert (await one.call("POST", "/users/signout", token=ann.token)).status == 204
+        assert (await two.call("GET", "/orders", token=ann.token)).status == 401
+
+
 async def test_a_name_changes_without_the_password(house: House) -> None:
     ann = await house.person("ann")
     answer = await house.call("PATCH", "/users/currentuser", {"name": "Anna"}, token=ann.token)

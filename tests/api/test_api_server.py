@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -22,7 +23,7 @@ from aiohttp.test_utils import unused_port
 
 from adapters.settings import Settings, SettingsError
 from api.app import make_app
-from tests.api.house import House, settings_of
+from tests.api.house import EVENT, PASSWORD, House, settings_of
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "from adapters.settings import Settings; from api.server import run; run(Settings.from_environment())"
@@ -105,6 +106,48 @@ async def test_what_runs_is_finished_before_it_ends(settings: Settings) -> None:
                 socket.create_connection(("127.0.0.1", settings.port), 0.5)
             assert (await running).status == 201
         assert child.wait(10) == 0
+
+
+DYING = """
+import asyncio, os, signal
+from domain.marketplace import Marketplace
+real = Marketplace.place_order
+async def place_and_die(*arguments):
+    if {after_commit}:
+        await real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+Marketplace.place_order = place_and_die
+"""
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+async def test_killed_around_the_commit_the_same_key_orders_once(settings: Settings, after_commit: bool) -> None:
+    """SIGKILL before or after the commit, before the answer: a retry gets an answer, and there is one effect."""
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{settings.port}/api/") as session:
+
+        async def post(path: str, body: object, token: str = "", key: str = "") -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
+            async with session.post(path, json=body, headers=headers) as answer:
+                return answer.status, await answer.json(content_type=None)
+
+        with process(settings, DYING.format(after_commit=after_commit) + SCRIPT) as child:
+            wait_until_listening(settings.port, child)
+            people = [{"email": f"{name}@example.org", "password": PASSWORD, "name": name} for name in ("ann", "ben")]
+            seller, buyer = [(await post("users/signup", person))[1]["access_token"] for person in people]
+            listing = {"title": "x", "event": EVENT, "price": {"amount": 1, "currency": "EUR"}, "quantity": 5}
+            ticket = (await post("tickets", listing, seller))[1]
+            order = {"items": [{"ticket_id": ticket["id"], "quantity": 2}]}
+            with pytest.raises(aiohttp.ClientError):
+                await post("orders", order, buyer, "k")
+            assert child.wait(5) == -signal.SIGKILL
+        with process(settings) as child:
+            wait_until_listening(settings.port, child)
+            answers = [await post("orders", order, buyer, "k") for _ in range(2)]
+            assert answers[0][0] == 201
+            assert answers[0] == answers[1]
+            async with session.get(f"tickets/{ticket['id']}") as answer:
+                seen = await answer.json()
+            assert (seen["held"], seen["version"]) == (2, 2)
 
 
 async def test_two_processes_share_the_port(settings: Settings) -> None:

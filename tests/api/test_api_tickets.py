@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.models import Ticket, TicketQuery
+from api.models import Ticket
+from api.query_models import TicketQuery
 from projections.queries import SORTS
 from tests.api.house import EVENT, House
 

@@ -50,11 +50,11 @@ class Story:
         happenings = (
             (self.buyer_orders, 10),
             (self.buyer_pays, 8),
-            (self.order_expires, 3),
-            (self.buyer_cancels, 2),
-            (self.late_money_comes, 2),
-            (self.refund_is_made, 2),
-            (self.intent_is_closed, 2),
+            (self.order_expires, 4),
+            (self.buyer_cancels, 4),
+            (self.late_money_comes, 3),
+            (self.refund_is_made, 1),
+            (self.intent_is_closed, 1),
             (self.card_is_declined, 2),
             (self.seller_edits, 1),
             (self.seller_withdraws, 0.2),
@@ -192,7 +192,7 @@ class Story:
         return order.is_open and (order.payment_intent_id is not None or in_time)
 
     def _maybe_await_payment(self, order: Order) -> None:
-        if self._can_be_paid(order) and self.random.random() < 0.5:
+        if self._can_be_paid(order) and self.random.random() < 0.7:
             self._await_payment(order)
 
     def _await_payment(self, order: Order) -> str:

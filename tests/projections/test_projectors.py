@@ -51,9 +51,8 @@ from tests.projections.stories import Story, expected_rows
 NOON = datetime(2026, 6, 11, 12, tzinfo=UTC)
 IT, SOMEBODY, ORDER = UUID(int=1), UUID(int=2), UUID(int=3)
 CAUSE = Cause(None, UUID(int=4), UUID(int=5))
-OFFER = Listing(
-    "Final", EventDetails("The final", NOON, "AT&T Stadium", None, "football"), Money(900, "EUR"), 5, "…", 60
-)
+EVENT = EventDetails("The final", NOON, "AT&T Stadium", None, "football")
+OFFER = Listing("Final", EVENT, Money(900, "EUR"), 5, "…", 60)
 ITEM = Item(UUID(int=6), SOMEBODY, "Final", 2, Money(900, "EUR"))
 
 
@@ -201,7 +200,7 @@ def test_a_time_that_utc_cannot_express_is_refused_before_it_breaks_every_page()
 
 
 def test_many_events_of_one_listing_are_one_change() -> None:
-    happened = [LISTED, *(TicketReserved(ORDER, 1, NOON, 5 - held, held, 0) for held in range(1, 5))]
+    happened: list[Data] = [LISTED, *(TicketReserved(ORDER, 1, NOON, 5 - held, held, 0) for held in range(1, 5))]
     change = folded(TICKET_LISTING, *happened)
     assert change.version == 5
     assert change.columns["held"] == 4
@@ -218,8 +217,14 @@ def test_what_was_applied_is_dropped() -> None:
 
 @pytest.mark.parametrize(("base", "sequences"), [(0, [2]), (1, [3]), (0, [1, 3]), (1, [4, 2, 3])])
 def test_a_gap_is_noticed(base: int, sequences: list[int]) -> None:
+    data = {1: UserCreated()}
     with pytest.raises(SequenceGap):
-        fold(USER_STATUS, base, [event(UserUpdated(("name",), False), sequence) for sequence in sequences])
+        fold(USER_STATUS, base, [event(data.get(at, UserUpdated(("name",), False)), at) for at in sequences])
+
+
+def test_a_row_begins_with_the_first_event_of_its_aggregate() -> None:
+    with pytest.raises(ValueError, match="does not make a whole row"):
+        fold(USER_STATUS, 0, [event(UserUpdated(("name",), False), 1)])
 
 
 @given(st.integers(0, 2**32), st.data())

@@ -220,7 +220,7 @@ async def test_every_order_has_an_index(pool: AsyncConnectionPool, sort: str, av
 
 
 async def orders_of_a_story(pool: AsyncConnectionPool) -> tuple[Story, UUID]:
-    story = Story(5, listings=4).tell(300)
+    story = Story(5, listings=4).tell(900)
     events = [event for event in story.published() if event.topic == BUYER_ORDERS.topic]
     runs: dict[UUID, list[Any]] = {}
     for event in events:
@@ -301,22 +301,26 @@ def _ordered() -> Any:
 async def test_what_failed_waits_for_its_next_try(
     pool: AsyncConnectionPool, queries: Queries, database_url: str, reaction: str
 ) -> None:
-    story, _ = await orders_of_a_story(pool)
-
-    async def due() -> set[UUID]:
-        found = await (queries.refunds_due(1_000) if reaction == REFUND else queries.intents_to_cancel(1_000))
-        return {one.order_id for one in found}
-
-    everything = await due()
-    waiting, ready = list(everything)[:2]
+    ended = {
+        **BUYER_ORDERS.project(_ordered()),
+        "status": "cancelled", "payment_intent_id": "pi_1", "intent_open": True,
+        "due_charge_id": "ch_1", "due_amount": 5, "due_currency": "EUR",
+    }  # fmt: skip
+    waiting, ready, untried = (Change(uuid4(), 0, 1, ended) for _ in range(3))
+    await have(pool, waiting, ready, untried, projection=BUYER_ORDERS)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        for order_id, when in ((waiting, "1 minute"), (ready, "-1 minute")):
+        for change, when in ((waiting, "1 minute"), (ready, "-1 minute")):
             connection.execute(
                 "INSERT INTO reaction_attempts VALUES (%s, %s, 1, now() + %s::interval, 'e')",
-                (order_id, reaction, when),
+                (change.id, reaction, when),
             )
-    assert await due() == everything - {waiting}
-    assert story.orders
+    due: dict[str, list[Any]] = {
+        REFUND: await queries.refunds_due(9),
+        CANCEL_INTENT: await queries.intents_to_cancel(9),
+    }
+    found = {kind: {one.order_id for one in orders} for kind, orders in due.items()}
+    other = CANCEL_INTENT if reaction == REFUND else REFUND
+    assert found == {reaction: {ready.id, untried.id}, other: {waiting.id, ready.id, untried.id}}
 
 
 async def test_a_charge_that_was_refunded_is_not_due_again(pool: AsyncConnectionPool, queries: Queries) -> None:
