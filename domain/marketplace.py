@@ -70,38 +70,28 @@ class Marketplace:
         Raises `EmailTaken`, `UserNotFound`.
         """
 
-        def decide(work: Work) -> R:
-            user = _find(work, User, change.user_id, UserNotFound)
+        def tell(work: Work, user: User) -> None:
             user.check_exists()
             work.keep(change)
             if change.password_hash is not None:
                 work.keep(SessionsEnded(change.user_id, but=session_id))
             user.note_changes(change.changed(), work.stamp)
-            return ask.answer(user)
 
-        return self._actors.tell([change.user_id], decide, ask.cause, ask.once)
+        return self._tell_user(change.user_id, ask, tell)
 
     def erase_account(self, user_id: UUID, ask: Ask[User, R]) -> Future[R]:
         """Erases the person's data and ends all sessions; the log keeps the bare id. Raises `UserNotFound`."""
 
-        def decide(work: Work) -> R:
-            user = _find(work, User, user_id, UserNotFound)
+        def tell(work: Work, user: User) -> None:
             user.erase(work.stamp)
             work.keep(SessionsEnded(user_id))
             work.keep(AccountErased(user_id))
-            return ask.answer(user)
 
-        return self._actors.tell([user_id], decide, ask.cause, ask.once)
+        return self._tell_user(user_id, ask, tell)
 
     def appoint(self, user_id: UUID, admin: bool, ask: Ask[User, R]) -> Future[R]:
         """Makes or unmakes an administrator. Raises `UserNotFound`."""
-
-        def decide(work: Work) -> R:
-            user = _find(work, User, user_id, UserNotFound)
-            user.appoint(admin, work.stamp)
-            return ask.answer(user)
-
-        return self._actors.tell([user_id], decide, ask.cause, ask.once)
+        return self._tell_user(user_id, ask, lambda work, user: user.appoint(admin, work.stamp))
 
     # Listings -----------------------------------------------------------------------------------------------------
 
@@ -128,26 +118,16 @@ class Marketplace:
         Raises `TicketNotFound`, `NotOwner`, `VersionMismatch`, `TicketLocked`, `TicketWithdrawn`, `Invalid`.
         """
 
-        def decide(work: Work) -> R:
-            ticket = _find(work, Ticket, ticket_id, TicketNotFound)
-            ticket.check_owner(by)
-            _check_version(ticket, expected_version)
+        def tell(work: Work, ticket: Ticket) -> None:
             ticket.edit(change(ticket.listing), by, work.stamp)
-            return ask.answer(ticket)
 
-        return self._actors.tell([ticket_id], decide, ask.cause, ask.once)
+        return self._tell_own_ticket(ticket_id, by, expected_version, ask, tell)
 
     def withdraw(self, ticket_id: UUID, by: UUID, expected_version: int | None, ask: Ask[Ticket, R]) -> Future[R]:
         """Takes a listing down for good. Raises `TicketNotFound`, `NotOwner`, `VersionMismatch`, `TicketLocked`."""
-
-        def decide(work: Work) -> R:
-            ticket = _find(work, Ticket, ticket_id, TicketNotFound)
-            ticket.check_owner(by)
-            _check_version(ticket, expected_version)
-            ticket.withdraw(by, work.stamp)
-            return ask.answer(ticket)
-
-        return self._actors.tell([ticket_id], decide, ask.cause, ask.once)
+        return self._tell_own_ticket(
+            ticket_id, by, expected_version, ask, lambda work, ticket: ticket.withdraw(by, work.stamp)
+        )
 
     # Orders -------------------------------------------------------------------------------------------------------
 
@@ -185,46 +165,36 @@ class Marketplace:
     def cancel_order(self, order_id: UUID, buyer_id: UUID, ask: Ask[Order, R]) -> Future[R]:
         """The buyer's end of an unpaid order: its units are free again. Raises `OrderNotFound`, `OrderNotOpen`."""
 
-        def decide(work: Work) -> R:
-            order = _own_order(work, order_id, buyer_id)
+        def tell(work: Work, order: Order) -> None:
+            _check_buyer(order, buyer_id)
             order.cancel(work.stamp)
             _release_all(work, order, "cancelled")
-            return ask.answer(order)
 
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, tell)
 
     def expire_order(self, order_id: UUID, ask: Ask[Order, R]) -> Future[R]:
         """Ends an order whose deadline has passed; any other order is left as it is. Raises `OrderNotFound`."""
 
-        def decide(work: Work) -> R:
-            order = _find(work, Order, order_id, OrderNotFound)
+        def tell(work: Work, order: Order) -> None:
             if order.expire(work.stamp):
                 _release_all(work, order, "expired")
-            return ask.answer(order)
 
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, tell)
 
     # Payments -----------------------------------------------------------------------------------------------------
 
     def check_payable(self, order_id: UUID, buyer_id: UUID, ask: Ask[Order, R]) -> Future[R]:
         """Looks whether a payment may be begun. Raises `OrderNotFound`, `OrderNotOpen`."""
 
-        def decide(work: Work) -> R:
-            order = _own_order(work, order_id, buyer_id)
+        def tell(work: Work, order: Order) -> None:
+            _check_buyer(order, buyer_id)
             order.check_payable(work.stamp.at)
-            return ask.answer(order)
 
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, tell)
 
     def await_payment(self, order_id: UUID, payment_intent_id: str, ask: Ask[Order, R]) -> Future[R]:
         """Takes down the order's PaymentIntent before it may be confirmed. Raises `OrderNotFound`, `OrderNotOpen`."""
-
-        def decide(work: Work) -> R:
-            order = _find(work, Order, order_id, OrderNotFound)
-            order.await_payment(payment_intent_id, work.stamp)
-            return ask.answer(order)
-
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, lambda work, order: order.await_payment(payment_intent_id, work.stamp))
 
     def take_charge(self, order_id: UUID, charge: Charge, ask: Ask[Order, R]) -> Future[R]:
         """Money came: the order is completed if its units are held or still free, else the money is due to go back.
@@ -232,31 +202,53 @@ class Marketplace:
         Heard twice, it changes nothing. Raises `OrderNotFound`, `ChargeMismatch`.
         """
 
-        def decide(work: Work) -> R:
-            order = _find(work, Order, order_id, OrderNotFound)
+        def tell(work: Work, order: Order) -> None:
             order.check_charge(charge)
             if not order.knows_charge(charge.charge_id):
                 _settle(work, order, charge)
-            return ask.answer(order)
 
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, tell)
 
     def note_failure(self, order_id: UUID, failure: ChargeFailure, ask: Ask[Order, R]) -> Future[R]:
         """A charge was refused; the order stays open for another try. Raises `OrderNotFound`."""
-
-        def decide(work: Work) -> R:
-            order = _find(work, Order, order_id, OrderNotFound)
-            order.note_failure(failure, work.stamp)
-            return ask.answer(order)
-
-        return self._actors.tell([order_id], decide, ask.cause, ask.once)
+        return self._tell_order(order_id, ask, lambda work, order: order.note_failure(failure, work.stamp))
 
     def note_refund(self, order_id: UUID, charge: Charge, refund_id: str, ask: Ask[Order, R]) -> Future[R]:
         """Money went back. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+        return self._tell_order(order_id, ask, lambda work, order: order.note_refund(refund_id, charge, work.stamp))
 
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _tell_user(self, user_id: UUID, ask: Ask[User, R], tell: Callable[[Work, User], None]) -> Future[R]:
+        def decide(work: Work) -> R:
+            user = _find(work, User, user_id, UserNotFound)
+            tell(work, user)
+            return ask.answer(user)
+
+        return self._actors.tell([user_id], decide, ask.cause, ask.once)
+
+    def _tell_own_ticket(
+        self,
+        ticket_id: UUID,
+        by: UUID,
+        expected_version: int | None,
+        ask: Ask[Ticket, R],
+        tell: Callable[[Work, Ticket], None],
+    ) -> Future[R]:
+        def decide(work: Work) -> R:
+            ticket = _find(work, Ticket, ticket_id, TicketNotFound)
+            ticket.check_owner(by)
+            if expected_version not in (None, ticket.version):
+                raise VersionMismatch(f"the listing is at version {ticket.version}")
+            tell(work, ticket)
+            return ask.answer(ticket)
+
+        return self._actors.tell([ticket_id], decide, ask.cause, ask.once)
+
+    def _tell_order(self, order_id: UUID, ask: Ask[Order, R], tell: Callable[[Work, Order], None]) -> Future[R]:
         def decide(work: Work) -> R:
             order = _find(work, Order, order_id, OrderNotFound)
-            order.note_refund(refund_id, charge, work.stamp)
+            tell(work, order)
             return ask.answer(order)
 
         return self._actors.tell([order_id], decide, ask.cause, ask.once)
@@ -274,16 +266,9 @@ def _find(
     return aggregate
 
 
-def _own_order(work: Work, order_id: UUID, buyer_id: UUID) -> Order:
-    order = work.find(Order, order_id)
-    if order is None or order.buyer_id != buyer_id:
-        raise OrderNotFound(f"there is no order {order_id}")
-    return order
-
-
-def _check_version(ticket: Ticket, expected_version: int | None) -> None:
-    if expected_version is not None and ticket.version != expected_version:
-        raise VersionMismatch(f"the listing is at version {ticket.version}")
+def _check_buyer(order: Order, buyer_id: UUID) -> None:
+    if order.buyer_id != buyer_id:
+        raise OrderNotFound(f"there is no order {order.id}")
 
 
 def _check_wanted(wanted: Sequence[Wanted]) -> None:
