@@ -31,9 +31,10 @@ VENUES = ("AT&T Stadium", "Estadio Azteca", "Müngersdorfer Stadion", "O'Reilly'
 class Story:
     """A marketplace in memory that things happen to. The same seed tells the same story."""
 
-    def __init__(self, seed: int, *, listings: int = 3) -> None:
+    def __init__(self, seed: int, *, listings: int = 3, prices: tuple[int, ...] = (0, 2500, 9900)) -> None:
         self.random = Random(seed)
         self.now = START
+        self._prices = prices
         self.events: list[Event] = []
         """The log so far, in order."""
         self.users: list[User] = []
@@ -225,7 +226,7 @@ class Story:
             pick(("football", "concert", None)),
         )
         quantity = max(at_least, self.random.randrange(5, 200))
-        price = Money(pick((0, 2500, 9900)), pick(("EUR", "EUR", "USD")))
+        price = Money(pick(self._prices), pick(("EUR", "EUR", "USD")))
         return Listing(f"{event.name}, category {self.random.randrange(9)}", event, price, quantity, pick((None, "…")))
 
     def _stamp(self) -> Stamp:

@@ -283,7 +283,8 @@ async def test_orders_fall_due_at_their_deadline_the_longest_due_first(
         return Change(uuid4(), 0, 1, {**columns, "status": status, "expires_at": NOW + timedelta(minutes=minutes)})
 
     due = [order(-1, "created"), order(-3, "awaiting_payment"), order(-2, "created")]
-    await have(pool, *due, order(5, "created"), order(-9, "completed"), projection=BUYER_ORDERS)
+    tomorrow = 24 * 60  # NOW is when the tests were loaded, and they take minutes
+    await have(pool, *due, order(tomorrow, "created"), order(-9, "completed"), projection=BUYER_ORDERS)
     found = await queries.due_orders(10)
     assert [one.order_id for one in found] == [due[1].id, due[2].id, due[0].id]
     assert await queries.due_orders(10, found[0]) == found[1:]

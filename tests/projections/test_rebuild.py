@@ -197,6 +197,7 @@ async def test_one_rebuild_at_a_time(told: Story, pool: AsyncConnectionPool, dat
         connection.execute("SELECT pg_advisory_lock(%s)", (REBUILD_LOCK,))
         with pytest.raises(RebuildError, match="another"):
             await rebuild(pool, EventLog(pool), ALL)
+        connection.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
     assert (await rebuild(pool, EventLog(pool), ALL)).events == len(told.events)
 
 

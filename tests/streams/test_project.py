@@ -299,7 +299,7 @@ async def test_a_hot_listing_far_behind_is_caught_up_in_bounded_bites(
     pool: AsyncConnectionPool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.project.LOG_CHUNK", 20)
-    story = Story(3, listings=1)
+    story = Story(3, listings=1, prices=(2500,))
     while story.tickets[0].version < 120:
         story.buyer_orders()
         story.buyer_cancels()
