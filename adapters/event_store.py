@@ -103,10 +103,10 @@ class PostgresEventStore:
         try:
             yield transaction
         except psycopg.Error as error:
-            # A refusal leaves the connection open and the COMMIT behind it a ROLLBACK: no doubt then.
-            in_doubt = transaction.committing and connection.closed
+            # Whatever went wrong while the COMMIT was on its way, only the log can tell whether it happened: a backend
+            # that is terminated right after it reports an error like any other.
             self._drop_connection()
-            raise StoreUnavailable(_reason(error), in_doubt=in_doubt) from error
+            raise StoreUnavailable(_reason(error), in_doubt=transaction.committing) from error
         except BaseException:
             self._roll_back(connection)
             raise
@@ -156,8 +156,17 @@ class PostgresEventStore:
             connection.close()
 
 
+@contextmanager
+def _asking() -> Iterator[None]:
+    """A question to the store that fails is the store's failure, not that of the command that asked."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StoreUnavailable(_reason(error)) from error
+
+
 class PostgresTransaction:
-    """`domain.ports.Transaction`; any `psycopg.Error` in it becomes `StoreUnavailable` in `begin`."""
+    """`domain.ports.Transaction`; a `psycopg.Error` of `commit` becomes `StoreUnavailable` in `begin`."""
 
     def __init__(
         self, connection: Connection[Any], mapper: EventMapper, now: datetime, end: int, tail: Cursor[Any] | None
@@ -177,6 +186,7 @@ class PostgresTransaction:
             return None
         return [decode_event(topic, state) for _, aggregate_id, topic, state in rows if aggregate_id in wanted]
 
+    @_asking()
     def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
         """See `domain.ports.Transaction`. A snapshot that cannot be read is passed over: the events are all there."""
         loaded: dict[UUID, Aggregate] = {}
@@ -190,6 +200,7 @@ class PostgresTransaction:
             loaded[aggregate_id] = decode_event(topic, state).mutate(loaded.get(aggregate_id))
         return loaded
 
+    @_asking()
     def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
         """See `domain.ports.Transaction`."""
         rows = self._connection.execute(
@@ -199,11 +210,13 @@ class PostgresTransaction:
         )
         return {(row[0], row[1]): Outcome(*row) for row in rows}
 
+    @_asking()
     def email_owner(self, email: str) -> UUID | None:
         """See `domain.ports.Transaction`."""
         row = self._connection.execute("SELECT user_id FROM accounts WHERE email = %s", (email,)).fetchone()
         return None if row is None else row[0]
 
+    @_asking()
     def contains(self, event: Event) -> bool:
         """See `domain.ports.Transaction`."""
         row = self._connection.execute(
