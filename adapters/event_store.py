@@ -9,18 +9,17 @@ version taken twice is refused by the primary key.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import queue
-from collections.abc import Collection, Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Container, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from threading import Thread
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
-from psycopg import Connection, Cursor
+from psycopg import AsyncConnection, AsyncCursor
 
 from adapters.database import APPEND_LOCK, connection_options
 from adapters.event_codec import EventMapper, decode_event, decode_snapshot, encode_snapshot
@@ -32,8 +31,7 @@ from domain.records import Outcome, Record
 log = logging.getLogger(__name__)
 
 MAX_TAIL = 2_000
-"""Events of others read under the lock, a few milliseconds' worth; further behind, memory is dropped instead. The LIMIT
-also keeps the planner on the index while the statistics of a growing table are stale."""
+"""Positions looked at under the lock for what others did, some milliseconds' worth; beyond, memory is dropped."""
 
 LOCK_TIMEOUT_MS = 3_000
 """A waiter that gives up tries again; the caller's own deadline ends it."""
@@ -50,16 +48,23 @@ CHANNEL = "stored_events"
 _SETUP = (
     f"SET lock_timeout = {LOCK_TIMEOUT_MS}; SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_TIMEOUT_MS}"
 )
-_LOCK = f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"
-_NOW_AND_END = "SELECT clock_timestamp(), (SELECT max(notification_id) FROM stored_events)"
-_TAIL = (
-    "SELECT notification_id, originator_id, topic, state FROM stored_events"
-    " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+_BEGIN = (
+    f"BEGIN; SELECT pg_advisory_xact_lock({APPEND_LOCK})"  # noqa: S608 - a constant
+    "; SELECT clock_timestamp(), (SELECT max(notification_id) FROM stored_events)"
+)
+"""One message to the server, and so is what follows: each statement of it sees what was committed before it began."""
+_TAIL = (  # a number of our own is put in, since a message of several statements takes no parameters
+    # First events are left out: what another process has made since is not in this one's memory. The LIMIT keeps the
+    # planner on the index while the statistics of a growing table are stale.
+    "; SELECT originator_id, topic, state FROM stored_events WHERE notification_id > {after:d}"  # noqa: S608
+    f" AND notification_id <= {{after:d}} + {MAX_TAIL} AND originator_version > 1"
+    f" ORDER BY notification_id LIMIT {MAX_TAIL}"
 )
 _INSERT = (
-    "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+    "WITH appended AS (INSERT INTO stored_events (originator_id, originator_version, topic, state)"  # noqa: S608
     " SELECT id, version, topic, state FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
-    " WITH ORDINALITY AS e(id, version, topic, state, place) ORDER BY place RETURNING notification_id"
+    " WITH ORDINALITY AS e(id, version, topic, state, place) ORDER BY place RETURNING notification_id)"
+    f" SELECT max(notification_id), pg_notify('{CHANNEL}', '') FROM appended"
 )
 _SNAPSHOTS = (
     "SELECT s.originator_id, s.topic, s.state FROM unnest(%b::uuid[]) AS wanted(id)"
@@ -71,89 +76,109 @@ _EVENTS_SINCE = (
     " JOIN stored_events AS e ON e.originator_id = wanted.id AND e.originator_version > wanted.version"
     " ORDER BY e.originator_id, e.originator_version"
 )
+_OUTCOMES = (
+    "SELECT scope, key, fingerprint, answer FROM unnest(%s::uuid[], %s::text[]) AS asked(scope, key)"
+    " JOIN outcomes USING (scope, key)"
+)
+_ONE_EVENT = "SELECT topic, state FROM stored_events WHERE originator_id = %s AND originator_version = %s"
 _KEEP_SNAPSHOT = "INSERT INTO stored_snapshots VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
 
 class PostgresEventStore:
-    """`domain.ports.EventStore` on one connection, used by one thread; snapshots go by a second one."""
+    """`domain.ports.EventStore` on one connection, used by one task; snapshots go by a second one."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._connection: Connection[Any] | None = None
+        self._connection: AsyncConnection[Any] | None = None
         self._mapper = EventMapper()
-        self._snapshots: queue.Queue[StoredEvent | None] = queue.Queue(MAX_WAITING_SNAPSHOTS)
-        self._snapshot_thread = Thread(target=self._write_snapshots, name="snapshots", daemon=True)
-        self._snapshot_thread.start()
+        self._snapshots: asyncio.Queue[StoredEvent | None] = asyncio.Queue(MAX_WAITING_SNAPSHOTS)
+        self._writing_snapshots: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def begin(self, after: int | None) -> Iterator[PostgresTransaction]:
+    @asynccontextmanager
+    async def begin(self, after: int | None) -> AsyncIterator[PostgresTransaction]:
         """Locks the log, see `domain.ports.EventStore.begin`."""
         try:
-            connection = self._connected()
-            with connection.pipeline():
-                connection.execute("BEGIN")
-                connection.execute(_LOCK)
-                clock = connection.execute(_NOW_AND_END)
-                tail = None if after is None else connection.execute(_TAIL, (after, MAX_TAIL + 1))
-            now, end = clock.fetchone()  # type: ignore[misc]  # a SELECT without FROM has one row
-            transaction = PostgresTransaction(connection, self._mapper, now, end or 0, tail)
+            connection = await self._connected()
+            cursor = await connection.execute(_BEGIN if after is None else _BEGIN + _TAIL.format(after=after))
+            transaction = await _begun(connection, cursor, self._mapper, after)
         except psycopg.Error as error:
-            self._drop_connection()
+            await self._drop_connection()
             raise StoreUnavailable(_reason(error)) from error
         try:
             yield transaction
         except psycopg.Error as error:
             # Whatever went wrong while the COMMIT was on its way, only the log can tell whether it happened: a backend
             # that is terminated right after it reports an error like any other.
-            self._drop_connection()
+            await self._drop_connection()
             raise StoreUnavailable(_reason(error), in_doubt=transaction.committing) from error
         except BaseException:
-            self._roll_back(connection)
+            await self._roll_back(connection)
             raise
         if not transaction.committed:
-            self._roll_back(connection)
+            await self._roll_back(connection)
 
     def keep_snapshot(self, aggregate: Aggregate) -> None:
         """Takes the state down now, stores it soon; left out when too many wait."""
-        with suppress(queue.Full):
+        if self._writing_snapshots is None:
+            self._writing_snapshots = asyncio.get_running_loop().create_task(self._write_snapshots(), name="snapshots")
+        with suppress(asyncio.QueueFull):
             self._snapshots.put_nowait(encode_snapshot(aggregate))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stores the snapshots that wait and closes both connections."""
-        self._snapshots.put(None)
-        self._snapshot_thread.join()
-        self._drop_connection()
+        if self._writing_snapshots is not None:
+            await self._snapshots.put(None)
+            await self._writing_snapshots
+        await self._drop_connection()
 
-    def _connected(self) -> Connection[Any]:
+    async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._database_url, autocommit=True, **connection_options())
-            self._connection.execute(_SETUP)
+            self._connection = await self._connect()
+            await self._connection.execute(_SETUP)
         return self._connection
 
-    def _drop_connection(self) -> None:
+    async def _connect(self) -> AsyncConnection[Any]:
+        return await AsyncConnection.connect(self._database_url, autocommit=True, **connection_options())
+
+    async def _drop_connection(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            await self._connection.close()
             self._connection = None
 
-    def _roll_back(self, connection: Connection[Any]) -> None:
+    async def _roll_back(self, connection: AsyncConnection[Any]) -> None:
         try:
-            connection.execute("ROLLBACK")
+            await connection.execute("ROLLBACK")
         except psycopg.Error:
-            self._drop_connection()
+            await self._drop_connection()
 
-    def _write_snapshots(self) -> None:
-        connection: Connection[Any] | None = None
-        while (stored := self._snapshots.get()) is not None:
+    async def _write_snapshots(self) -> None:
+        connection: AsyncConnection[Any] | None = None
+        while (stored := await self._snapshots.get()) is not None:
             try:
                 if connection is None or connection.closed:
-                    connection = psycopg.connect(self._database_url, autocommit=True, **connection_options())
-                connection.execute(
+                    connection = await self._connect()
+                await connection.execute(
                     _KEEP_SNAPSHOT, (stored.originator_id, stored.originator_version, stored.topic, stored.state)
                 )
             except psycopg.Error as error:
                 log.warning("a snapshot was not stored: %s", _reason(error))
         if connection is not None:
-            connection.close()
+            await connection.close()
+
+
+async def _begun(
+    connection: AsyncConnection[Any], cursor: AsyncCursor[Any], mapper: EventMapper, after: int | None
+) -> PostgresTransaction:
+    """Reads the answers to `_BEGIN` (BEGIN, the lock, the clock and the end) and maybe `_TAIL`."""
+    cursor.nextset()
+    cursor.nextset()
+    row = await cursor.fetchone()
+    assert row is not None, "a SELECT without FROM has one row"
+    now, end = row[0], row[1] or 0
+    if after is None or end - after > MAX_TAIL:
+        return PostgresTransaction(connection, mapper, now, end, None)
+    cursor.nextset()
+    return PostgresTransaction(connection, mapper, now, end, await cursor.fetchall())
 
 
 @contextmanager
@@ -169,7 +194,12 @@ class PostgresTransaction:
     """`domain.ports.Transaction`; a `psycopg.Error` of `commit` becomes `StoreUnavailable` in `begin`."""
 
     def __init__(
-        self, connection: Connection[Any], mapper: EventMapper, now: datetime, end: int, tail: Cursor[Any] | None
+        self,
+        connection: AsyncConnection[Any],
+        mapper: EventMapper,
+        now: datetime,
+        end: int,
+        tail: list[tuple[UUID, str, bytes]] | None,
     ) -> None:
         self.now = now
         self._connection = connection
@@ -179,62 +209,54 @@ class PostgresTransaction:
         self.committing = False
         self.committed = False
 
-    def events_of_others(self, wanted: Container[UUID]) -> list[Event] | None:
+    async def events_of_others(self, wanted: Container[UUID]) -> list[Event] | None:
         """See `domain.ports.Transaction`; what is not wanted is not decoded."""
-        rows = None if self._tail is None else self._tail.fetchall()
-        if rows is None or len(rows) > MAX_TAIL:
+        if self._tail is None:
             return None
-        return [decode_event(topic, state) for _, aggregate_id, topic, state in rows if aggregate_id in wanted]
+        return [decode_event(topic, state) for aggregate_id, topic, state in self._tail if aggregate_id in wanted]
 
-    @_asking()
-    def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
         """See `domain.ports.Transaction`. A snapshot that cannot be read is passed over: the events are all there."""
         loaded: dict[UUID, Aggregate] = {}
-        for aggregate_id, topic, state in self._connection.execute(_SNAPSHOTS, (list(ids),)):
-            try:
-                loaded[aggregate_id] = decode_snapshot(topic, state)
-            except MapperDeserialisationError as error:
-                log.warning("%s", error)
-        versions = [loaded[aggregate_id].version if aggregate_id in loaded else 0 for aggregate_id in ids]
-        for aggregate_id, topic, state in self._connection.execute(_EVENTS_SINCE, (list(ids), versions)):
-            loaded[aggregate_id] = decode_event(topic, state).mutate(loaded.get(aggregate_id))
+        with _asking():
+            for aggregate_id, topic, state in await self._rows(_SNAPSHOTS, (list(ids),)):
+                try:
+                    loaded[aggregate_id] = decode_snapshot(topic, state)
+                except MapperDeserialisationError as error:
+                    log.warning("%s", error)
+            versions = [loaded[aggregate_id].version if aggregate_id in loaded else 0 for aggregate_id in ids]
+            for aggregate_id, topic, state in await self._rows(_EVENTS_SINCE, (list(ids), versions)):
+                loaded[aggregate_id] = decode_event(topic, state).mutate(loaded.get(aggregate_id))
         return loaded
 
-    @_asking()
-    def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
+    async def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
         """See `domain.ports.Transaction`."""
-        rows = self._connection.execute(
-            "SELECT scope, key, fingerprint, answer FROM unnest(%s::uuid[], %s::text[]) AS asked(scope, key)"
-            " JOIN outcomes USING (scope, key)",
-            ([scope for scope, _ in keys], [key for _, key in keys]),
-        )
-        return {(row[0], row[1]): Outcome(*row) for row in rows}
+        parameters = ([scope for scope, _ in keys], [key for _, key in keys])
+        with _asking():
+            return {(row[0], row[1]): Outcome(*row) for row in await self._rows(_OUTCOMES, parameters)}
 
-    @_asking()
-    def email_owner(self, email: str) -> UUID | None:
+    async def email_owner(self, email: str) -> UUID | None:
         """See `domain.ports.Transaction`."""
-        row = self._connection.execute("SELECT user_id FROM accounts WHERE email = %s", (email,)).fetchone()
-        return None if row is None else row[0]
+        with _asking():
+            rows = await self._rows("SELECT user_id FROM accounts WHERE email = %s", (email,))
+        return rows[0][0] if rows else None
 
-    @_asking()
-    def contains(self, event: Event) -> bool:
+    async def contains(self, event: Event) -> bool:
         """See `domain.ports.Transaction`."""
-        row = self._connection.execute(
-            "SELECT topic, state FROM stored_events WHERE originator_id = %s AND originator_version = %s",
-            (event.originator_id, event.originator_version),
-        ).fetchone()
-        return row is not None and decode_event(row[0], row[1]) == event
+        with _asking():
+            rows = await self._rows(_ONE_EVENT, (event.originator_id, event.originator_version))
+        return bool(rows) and decode_event(*rows[0]) == event
 
-    def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
+    async def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
         """See `domain.ports.Transaction`."""
         if not events and not records:
             return self._end
-        inserted: Cursor[Any] | None = None
+        appended: AsyncCursor[Any] | None = None
+        stored = [self._mapper.to_stored_event(event) for event in events]
         self.committing = True
-        with self._connection.pipeline():
-            if events:
-                stored = [self._mapper.to_stored_event(event) for event in events]
-                inserted = self._connection.execute(
+        async with self._connection.pipeline():
+            if stored:
+                appended = await self._connection.execute(
                     _INSERT,
                     (
                         [row.originator_id for row in stored],
@@ -243,12 +265,16 @@ class PostgresTransaction:
                         [row.state for row in stored],
                     ),
                 )
-                self._connection.execute(f"NOTIFY {CHANNEL}")
-            write_records(self._connection, records)
-            self._connection.execute("COMMIT")
+            await write_records(self._connection, records)
+            await self._connection.execute("COMMIT")
         self.committed = True
         self.committing = False
-        return self._end if inserted is None else max(row[0] for row in inserted)
+        if appended is not None and (row := await appended.fetchone()) is not None:
+            self._end = row[0]
+        return self._end
+
+    async def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
+        return await (await self._connection.execute(query.encode(), parameters)).fetchall()
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
-from psycopg import Connection
+from psycopg import AsyncConnection
 
 from domain.records import Account, AccountChange, AccountErased, Outcome, Record, Session, SessionsEnded
 
 
-def write_records(connection: Connection[Any], records: Sequence[Record]) -> None:
+async def write_records(connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
     """Writes all of them, in order; the answers to idempotent requests, which are many, by one statement."""
     outcomes = [record for record in records if isinstance(record, Outcome)]
     if outcomes:
-        connection.execute(
+        await connection.execute(
             "INSERT INTO outcomes (scope, key, fingerprint, answer)"
             " SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::bytea[])",
             (
@@ -27,25 +27,25 @@ def write_records(connection: Connection[Any], records: Sequence[Record]) -> Non
         )
     for record in records:
         if not isinstance(record, Outcome):
-            _write(record, connection)
+            await _write(record, connection)
 
 
 @singledispatch
-def _write(record: Any, connection: Connection[Any]) -> None:
+async def _write(record: Any, connection: AsyncConnection[Any]) -> None:
     raise NotImplementedError(type(record).__name__)
 
 
 @_write.register
-def _(record: Account, connection: Connection[Any]) -> None:
-    connection.execute(
+async def _(record: Account, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
         "INSERT INTO accounts (user_id, email, name, password_hash) VALUES (%s, %s, %s, %s)",
         (record.user_id, record.email, record.name, record.password_hash),
     )
 
 
 @_write.register
-def _(record: AccountChange, connection: Connection[Any]) -> None:
-    connection.execute(
+async def _(record: AccountChange, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
         "UPDATE accounts SET email = COALESCE(%s, email), name = COALESCE(%s, name),"
         " password_hash = COALESCE(%s, password_hash) WHERE user_id = %s",
         (record.email, record.name, record.password_hash, record.user_id),
@@ -53,23 +53,23 @@ def _(record: AccountChange, connection: Connection[Any]) -> None:
 
 
 @_write.register
-def _(record: AccountErased, connection: Connection[Any]) -> None:
-    connection.execute("DELETE FROM accounts WHERE user_id = %s", (record.user_id,))
-    connection.execute("DELETE FROM collection WHERE user_id = %s", (record.user_id,))
-    connection.execute("DELETE FROM outcomes WHERE scope = %s", (record.user_id,))
+async def _(record: AccountErased, connection: AsyncConnection[Any]) -> None:
+    await connection.execute("DELETE FROM accounts WHERE user_id = %s", (record.user_id,))
+    await connection.execute("DELETE FROM collection WHERE user_id = %s", (record.user_id,))
+    await connection.execute("DELETE FROM outcomes WHERE scope = %s", (record.user_id,))
 
 
 @_write.register
-def _(record: Session, connection: Connection[Any]) -> None:
-    connection.execute(
+async def _(record: Session, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
         "INSERT INTO sessions (session_id, user_id, refresh_hash, expires_at) VALUES (%s, %s, %s, %s)",
         (record.session_id, record.user_id, record.refresh_hash, record.expires_at),
     )
 
 
 @_write.register
-def _(record: SessionsEnded, connection: Connection[Any]) -> None:
-    connection.execute(
+async def _(record: SessionsEnded, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
         "UPDATE sessions SET ended_at = clock_timestamp()"
         " WHERE user_id = %s AND ended_at IS NULL AND session_id IS DISTINCT FROM %s",
         (record.user_id, record.but),

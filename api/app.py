@@ -119,11 +119,9 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
 
 
 def _start_actors(database_url: str, stack: AsyncExitStack) -> Actors:
-    loop = asyncio.get_running_loop()
-    actors = Actors(PostgresEventStore(database_url), loop)
+    actors = Actors(PostgresEventStore(database_url))
     actors.start()
-    # It waits for the thread to finish what was taken on: not on the loop, which answers meanwhile.
-    stack.push_async_callback(loop.run_in_executor, None, actors.stop)
+    stack.push_async_callback(actors.stop)
     return actors
 
 

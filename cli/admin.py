@@ -51,11 +51,10 @@ async def _appoint(settings: Settings, email: str, *, is_admin: bool) -> None:
 
 
 async def _tell(database_url: str, hold_seconds: int, user_id: UUID, *, is_admin: bool) -> None:
-    loop = asyncio.get_running_loop()
-    actors = Actors(PostgresEventStore(database_url), loop)
+    actors = Actors(PostgresEventStore(database_url))
     actors.start()
     try:
         ask: Ask[User, None] = Ask(Cause(None, new_id(), new_id()), lambda _: None)
         await Marketplace(actors, hold_seconds).appoint(user_id, is_admin, ask)
     finally:
-        await loop.run_in_executor(None, actors.stop)
+        await actors.stop()

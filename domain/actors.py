@@ -1,4 +1,4 @@
-"""The actor runtime: one thread that owns every aggregate in memory and decides commands in batches.
+"""The actor runtime: one task that owns every aggregate in memory and decides commands in batches.
 
 One aggregate is one actor: its commands are decided one at a time, in order, on its state in memory. The store's
 ceiling is commits, not events, so everything that waits is decided in one transaction (group commit), and each caller
@@ -7,6 +7,9 @@ gets an outcome of its own: a command that breaks a rule fails alone.
 The log is locked first; then what other processes appended is read and applied, and only then is anything decided.
 So a decision is never made on old state, and two processes selling one listing never conflict: they take turns.
 No caller is answered before the commit, refusals included, since a refusal may rest on events of the same batch.
+
+All of it runs on the event loop that the callers run on: while one batch is on its way to the disk, the loop reads the
+requests of the next. A thread of its own would share the interpreter with that loop and cost more than it decides.
 """
 
 from __future__ import annotations
@@ -14,10 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from threading import Thread
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Generic
 from uuid import UUID
 
@@ -28,12 +29,17 @@ from domain.errors import DomainError, IdempotencyKeyReused, Unavailable
 from domain.mailbox import Mailboxes
 from domain.ports import EventStore, StoreUnavailable, Transaction
 from domain.records import Outcome
-from domain.work import Batch, Cache, Once, R, Work
+from domain.work import Batch, Cache, NotFetched, Once, R, Work
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
 """Commands in one transaction: keeps the time others wait for the lock near ten milliseconds."""
+
+WHOLE_BATCH = 32
+"""Up to so many commands are taken all together; of more that wait, only half: so that while one half is on its way to
+the disk, there is something to do for the other. All at once they would wait for the disk together, and then the disk
+for them."""
 
 MAX_CACHED = 20_000
 """Aggregates in memory, about two kilobytes each."""
@@ -70,26 +76,25 @@ class _Unknown(Exception):
 
 
 class Actors:
-    """Runs the aggregates of one process. `tell` is called on the event loop, the rest happens on its own thread."""
+    """Runs the aggregates of one process, on one event loop."""
 
-    def __init__(self, store: EventStore, loop: asyncio.AbstractEventLoop, *, max_cached: int = MAX_CACHED) -> None:
+    def __init__(self, store: EventStore, *, max_cached: int = MAX_CACHED) -> None:
         self._store = store
-        self._loop = loop
         self._mailboxes: Mailboxes[Command[Any]] = Mailboxes()
         self._cache = Cache(max_cached)
         self._position: int | None = None
-        self._thread = Thread(target=self._run, name="actors", daemon=True)
+        self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Starts the thread; a store that is away is waited for."""
-        self._thread.start()
+        """Begins to work; a store that is away is waited for."""
+        self._running = asyncio.get_running_loop().create_task(self._run(), name="actors")
 
-    def stop(self) -> None:
-        """Takes no more commands, finishes those that wait, ends the thread."""
+    async def stop(self) -> None:
+        """Takes no more commands, finishes those that wait, ends."""
         self._mailboxes.close()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._store.close()
+        if self._running is not None:
+            await self._running
+        await self._store.close()
 
     @property
     def waiting(self) -> int:
@@ -103,35 +108,35 @@ class Actors:
 
         Args:
             addressees: whose mailboxes it takes a place in; their state is fetched together.
-            decide: looks at aggregates and tells them, on the actors' thread; must not wait for anything.
+            decide: looks at aggregates and tells them; may be begun anew until it has changed something.
             once: with it, the first answer under this key is the answer for good.
 
         Raises (from the future, too):
             DomainError: refused. Busy: a mailbox is full. Unavailable: the store did not answer in time.
         """
-        answered: asyncio.Future[R] = self._loop.create_future()
+        answered: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         give_up_at = monotonic() + ANSWER_WITHIN_SECONDS
         self._mailboxes.put(Command(tuple(addressees), decide, cause, once, answered, give_up_at))
         return answered
 
-    # The actors' thread -------------------------------------------------------------------------------------------
+    # The task -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while commands := self._mailboxes.wait_and_take(MAX_BATCH):
+    async def _run(self) -> None:
+        while commands := await self._mailboxes.wait_and_take(_share):
             try:
-                self._settle(self._carry_out(commands))
+                _settle(await self._carry_out(commands))
             except Exception as error:
                 log.exception("a batch of %d commands failed", len(commands))
                 self._cache.clear()
-                self._settle([(command, error) for command in commands])
+                _settle([(command, error) for command in commands])
 
-    def _carry_out(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+    async def _carry_out(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
         """Tries until every command has an outcome; an exception is an outcome."""
         settled: list[tuple[Command[Any], Any]] = []
         pause_seconds = FIRST_PAUSE_SECONDS
         while commands:
             try:
-                return settled + self._try(commands)
+                return settled + await self._try(commands)
             except _Spoiled as spoiled:
                 commands.remove(spoiled.command)
                 settled.append((spoiled.command, spoiled.reason))
@@ -143,25 +148,26 @@ class Actors:
                 late = [command for command in commands if monotonic() > command.give_up_at]
                 settled += [(command, Unavailable("the event store does not answer")) for command in late]
                 commands = [command for command in commands if command not in late]
-                sleep(pause_seconds)
+                await asyncio.sleep(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
         return settled
 
-    def _try(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+    async def _try(self, commands: list[Command[Any]]) -> list[tuple[Command[Any], Any]]:
         """One transaction. On any failure what it touched is forgotten, so that nothing undurable stays in memory."""
         batch: Batch | None = None
         outcomes: list[tuple[Command[Any], Any]] = []
         try:
-            with self._store.begin(self._position) as transaction:
+            async with self._store.begin(self._position) as transaction:
                 batch = Batch(transaction, self._cache)
-                self._catch_up(transaction)
-                # What came while the lock was waited for joins the batch.
-                commands += self._mailboxes.take(MAX_BATCH - len(commands))
-                outcomes = self._decide(batch, commands)
-                self._position = transaction.commit(batch.events, batch.records)
+                alone = await self._catch_up(transaction)
+                # What came while the lock was waited for joins the batch; where others want it too, all that waits.
+                most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
+                commands += self._mailboxes.take(most - len(commands))
+                outcomes = await self._decide(batch, commands)
+                self._position = await transaction.commit(batch.events, batch.records)
         except StoreUnavailable as error:
             self._forget(batch)
-            if not (error.in_doubt and batch is not None and self._is_stored(batch)):
+            if not (error.in_doubt and batch is not None and await self._is_stored(batch)):
                 raise
             # Committed, only the answer was lost. What it touched is loaded again when needed.
         except BaseException:
@@ -172,12 +178,16 @@ class Actors:
         self._cache.trim()
         return outcomes
 
-    def _catch_up(self, transaction: Transaction) -> None:
-        """Applies what others appended to what is in memory; far behind, memory is dropped instead."""
-        others = transaction.events_of_others(self._cache)
+    async def _catch_up(self, transaction: Transaction) -> bool:
+        """Applies what others appended to what is in memory; far behind, memory is dropped instead.
+
+        Returns:
+            whether others appended nothing, as far as this process sees.
+        """
+        others = await transaction.events_of_others(self._cache)
         if others is None:
             self._cache.clear()
-            return
+            return False
         for event in others:
             aggregate = self._cache.find(event.originator_id)
             if aggregate is not None and event.originator_version > aggregate.version:
@@ -185,22 +195,23 @@ class Actors:
                     event.mutate(aggregate)
                 except OriginatorVersionError:
                     self._cache.evict([aggregate.id])
+        return not others
 
-    def _decide(self, batch: Batch, commands: Sequence[Command[Any]]) -> list[tuple[Command[Any], Any]]:
+    async def _decide(self, batch: Batch, commands: Sequence[Command[Any]]) -> list[tuple[Command[Any], Any]]:
         keys = {(command.once.scope, command.once.key) for command in commands if command.once is not None}
-        given = batch.transaction.outcomes(keys) if keys else {}
-        batch.fetch({aggregate_id for command in commands for aggregate_id in command.addressees})
-        return [(command, self._decide_one(batch, command, given)) for command in commands]
+        given = await batch.transaction.outcomes(keys) if keys else {}
+        await batch.fetch({aggregate_id for command in commands for aggregate_id in command.addressees})
+        return [(command, await self._decide_one(batch, command, given)) for command in commands]
 
-    def _decide_one(self, batch: Batch, command: Command[Any], given: dict[tuple[UUID, str], Outcome]) -> Any:
+    async def _decide_one(self, batch: Batch, command: Command[Any], given: dict[tuple[UUID, str], Outcome]) -> Any:
         once = command.once
         if once is None:
-            return self._run_one(batch, command)
+            return await self._run_one(batch, command)
         if (outcome := given.get((once.scope, once.key))) is not None:
             if outcome.fingerprint != once.fingerprint:
                 return IdempotencyKeyReused("this key was used for another request")
             return once.decode(outcome.answer)
-        answer = self._run_one(batch, command)
+        answer = await self._run_one(batch, command)
         if isinstance(answer, DomainError):
             answer = once.refusal(answer)
         if not isinstance(answer, Exception):
@@ -208,24 +219,27 @@ class Actors:
             batch.records.append(given[once.scope, once.key])
         return answer
 
-    def _run_one(self, batch: Batch, command: Command[Any]) -> Any:
+    async def _run_one(self, batch: Batch, command: Command[Any]) -> Any:
         """The command's answer, or the exception it ended with; the batch starts over if that left a change behind."""
-        work = Work(batch, Stamp(batch.transaction.now, command.cause))
-        try:
-            answer = command.decide(work)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if not isinstance(error, DomainError):
-                log.exception("a command failed")
-            if not work.is_clean():
-                batch.touch(work.touched())
-                raise _Spoiled(command, error) from error
-            return error
-        work.conclude()
-        return answer
+        while True:  # each round knows one thing more, and a command asks for few
+            work = Work(batch, Stamp(batch.transaction.now, command.cause))
+            try:
+                answer = command.decide(work)
+            except NotFetched as missing:
+                assert work.is_clean(), "a command finds what it needs before it changes anything"
+                await batch.fetch_missing(missing)
+            except Exception as error:
+                if not isinstance(error, DomainError):
+                    log.exception("a command failed")
+                if not work.is_clean():
+                    batch.touch(work.touched())
+                    raise _Spoiled(command, error) from error
+                return error
+            else:
+                work.conclude()
+                return answer
 
-    def _is_stored(self, batch: Batch) -> bool:
+    async def _is_stored(self, batch: Batch) -> bool:
         """Whether a batch whose commit went unanswered is in the log.
 
         The log is locked for the question, so that a commit still under way has ended by then.
@@ -235,13 +249,13 @@ class Actors:
         give_up_at = monotonic() + ANSWER_WITHIN_SECONDS
         while True:
             try:
-                with self._store.begin(None) as transaction:
+                async with self._store.begin(None) as transaction:
                     self._position = None
-                    return transaction.contains(batch.events[0])
+                    return await transaction.contains(batch.events[0])
             except StoreUnavailable as error:
                 if monotonic() > give_up_at:
                     raise _Unknown from error
-                sleep(LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     def _forget(self, batch: Batch | None) -> None:
         if batch is not None:
@@ -253,13 +267,13 @@ class Actors:
                 self._store.keep_snapshot(aggregate)
                 aggregate.snapshot_version = aggregate.version
 
-    def _settle(self, outcomes: list[tuple[Command[Any], Any]]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_answer_all, outcomes)
+
+def _share(waiting: int) -> int:
+    """How many of so many commands one batch takes."""
+    return min(MAX_BATCH, max(WHOLE_BATCH, waiting // 2))
 
 
-def _answer_all(outcomes: list[tuple[Command[Any], Any]]) -> None:
-    """Runs on the event loop: one wake-up for a whole batch."""
+def _settle(outcomes: list[tuple[Command[Any], Any]]) -> None:
     for command, outcome in outcomes:
         if command.answered.done():  # the caller went away
             continue

@@ -6,9 +6,9 @@ answer still costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
-from collections.abc import Collection
-from threading import Condition
+from collections.abc import Callable, Collection
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -32,14 +32,14 @@ M = TypeVar("M", bound=Addressed)
 
 
 class Mailboxes(Generic[M]):
-    """One first-in-first-out queue in which every aggregate's share is bounded. Thread-safe."""
+    """One first-in-first-out queue in which every aggregate's share is bounded. Used on one event loop."""
 
     def __init__(self, per_aggregate: int = MAX_WAITING_PER_AGGREGATE, total: int = MAX_WAITING) -> None:
         self._per_aggregate = per_aggregate
         self._total = total
         self._waiting: deque[M] = deque()
         self._counts: Counter[UUID] = Counter()
-        self._changed = Condition()
+        self._changed = asyncio.Event()
         self._closed = False
 
     def __len__(self) -> int:
@@ -51,39 +51,37 @@ class Mailboxes(Generic[M]):
         Raises:
             Busy: a mailbox it goes to, or the process, is full, or closing.
         """
-        with self._changed:
-            if self._closed or len(self._waiting) >= self._total:
-                raise Busy("too many commands are waiting")
-            if any(self._counts[aggregate_id] >= self._per_aggregate for aggregate_id in message.addressees):
-                raise Busy("too many people want the same thing at once")
-            self._counts.update(message.addressees)
-            self._waiting.append(message)
-            self._changed.notify()
+        if self._closed or len(self._waiting) >= self._total:
+            raise Busy("too many commands are waiting")
+        counts = self._counts
+        if any(counts[aggregate_id] >= self._per_aggregate for aggregate_id in message.addressees):
+            raise Busy("too many people want the same thing at once")
+        for aggregate_id in message.addressees:
+            counts[aggregate_id] += 1
+        self._waiting.append(message)
+        self._changed.set()
 
     def take(self, most: int) -> list[M]:
         """Takes up to `most` messages, oldest first, without waiting."""
-        with self._changed:
-            return self._take(most)
-
-    def wait_and_take(self, most: int) -> list[M]:
-        """Waits for a message, then takes up to `most`; an empty list means closed and drained."""
-        with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
-            return self._take(most)
-
-    def close(self) -> None:
-        """Takes no more messages; what waits is still handed out."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _take(self, most: int) -> list[M]:
+        counts = self._counts
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         for message in taken:
             for aggregate_id in message.addressees:
-                if self._counts[aggregate_id] == 1:
-                    del self._counts[aggregate_id]
+                if counts[aggregate_id] == 1:
+                    del counts[aggregate_id]
                 else:
-                    self._counts[aggregate_id] -= 1
+                    counts[aggregate_id] -= 1
         return taken
+
+    async def wait_and_take(self, share: Callable[[int], int]) -> list[M]:
+        """Waits for a message, then takes as many as `share` says of so many that wait; an empty list means closed and
+        drained."""
+        while not self._waiting and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
+        return self.take(share(len(self._waiting)))
+
+    def close(self) -> None:
+        """Takes no more messages; what waits is still handed out."""
+        self._closed = True
+        self._changed.set()

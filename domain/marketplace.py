@@ -167,8 +167,10 @@ class Marketplace:
 
         def tell(work: Work, order: Order) -> None:
             _check_buyer(order, buyer_id)
+            tickets = _tickets_of(work, order)
             order.cancel(work.stamp)
-            _release_all(work, order, "cancelled")
+            for ticket in tickets:
+                ticket.release(order.id, "cancelled", work.stamp)
 
         return self._tell_order(order_id, ask, tell)
 
@@ -176,8 +178,10 @@ class Marketplace:
         """Ends an order whose deadline has passed; any other order is left as it is. Raises `OrderNotFound`."""
 
         def tell(work: Work, order: Order) -> None:
+            tickets = _tickets_of(work, order)
             if order.expire(work.stamp):
-                _release_all(work, order, "expired")
+                for ticket in tickets:
+                    ticket.release(order.id, "expired", work.stamp)
 
         return self._tell_order(order_id, ask, tell)
 
@@ -286,7 +290,7 @@ def _check_wanted(wanted: Sequence[Wanted]) -> None:
 def _settle(work: Work, order: Order, charge: Charge) -> None:
     """One winner: either every unit becomes the buyer's, or none and the money goes back."""
     stamp: Stamp = work.stamp
-    tickets = [(_find(work, Ticket, item.ticket_id, TicketNotFound), item.quantity) for item in order.items]
+    tickets = list(zip(_tickets_of(work, order), (item.quantity for item in order.items), strict=True))
     completes = order.takes_late_money() and all(
         ticket.may_sell(order.id, quantity, stamp.at) for ticket, quantity in tickets
     )
@@ -298,6 +302,5 @@ def _settle(work: Work, order: Order, charge: Charge) -> None:
             ticket.release(order.id, "expired", stamp)
 
 
-def _release_all(work: Work, order: Order, reason: str) -> None:
-    for item in order.items:
-        _find(work, Ticket, item.ticket_id, TicketNotFound).release(order.id, reason, work.stamp)
+def _tickets_of(work: Work, order: Order) -> list[Ticket]:
+    return [_find(work, Ticket, item.ticket_id, TicketNotFound) for item in order.items]

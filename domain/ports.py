@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,32 +32,32 @@ class Transaction(Protocol):
     now: datetime
     """The store's clock, one for all processes, read when the log was locked."""
 
-    def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
+    async def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
         """What other processes appended to the wanted aggregates since the position begun with, in log order.
 
         None: that is too much to read under the lock, or the position was None; whatever is in memory is to be dropped.
         """
 
-    def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
         """The aggregates that exist, from their newest readable snapshot and the events after it."""
 
-    def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
+    async def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
         """The answers already given under these (scope, key)."""
 
-    def email_owner(self, email: str) -> UUID | None:
+    async def email_owner(self, email: str) -> UUID | None:
         """Whose address it is."""
 
-    def contains(self, event: Event) -> bool:
+    async def contains(self, event: Event) -> bool:
         """Whether this very event (same aggregate, version and command) is in the log."""
 
-    def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
+    async def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
         """Appends and commits, durably; returns the log's new end. With nothing to write it only ends."""
 
 
 class EventStore(Protocol):
-    """The log. Synchronous: one thread owns it (`domain/actors.py`)."""
+    """The log. One task at a time writes through it (`domain/actors.py`)."""
 
-    def begin(self, after: int | None) -> AbstractContextManager[Transaction]:
+    def begin(self, after: int | None) -> AbstractAsyncContextManager[Transaction]:
         """Locks the log; left without `commit`, nothing happened.
 
         Args:
@@ -67,7 +67,7 @@ class EventStore(Protocol):
     def keep_snapshot(self, aggregate: Aggregate) -> None:
         """Takes the state down now and stores it soon, outside the transaction; never raises, never waits."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Gives connections back."""
 
 

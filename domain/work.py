@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -33,7 +33,7 @@ class Once(Generic[R]):
 
 
 class Cache:
-    """Aggregates in memory, the least recently used dropped first. Not thread-safe: the actors' thread owns it."""
+    """Aggregates in memory, the least recently used dropped first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -69,6 +69,15 @@ class Cache:
         self._aggregates.clear()
 
 
+class NotFetched(Exception):
+    """A decision came upon something that only the store knows: it is fetched, and the command decided anew."""
+
+    def __init__(self, *, aggregate_id: UUID | None = None, email: str | None = None) -> None:
+        super().__init__()
+        self.aggregate_id = aggregate_id
+        self.email = email
+
+
 @dataclass(eq=False)
 class Batch:
     """Everything decided in one transaction of the store."""
@@ -79,22 +88,49 @@ class Batch:
     records: list[Record] = field(default_factory=list)
     touched: dict[UUID, Aggregate] = field(default_factory=dict)
     claimed_emails: set[str] = field(default_factory=set)
+    email_owners: dict[str, UUID | None] = field(default_factory=dict)
+    _unknown: set[UUID] = field(default_factory=set)
+    """Ids that are no aggregate's."""
 
     def find(self, aggregate_id: UUID) -> Aggregate | None:
-        """The aggregate from memory or the store."""
+        """The aggregate; None if there is none.
+
+        Raises:
+            NotFetched: it is not in memory.
+        """
         aggregate = self.cache.find(aggregate_id)
-        if aggregate is None:
-            aggregate = self.transaction.load([aggregate_id]).get(aggregate_id)
-            if aggregate is not None:
-                self.cache.put(aggregate)
+        if aggregate is None and aggregate_id not in self._unknown:
+            raise NotFetched(aggregate_id=aggregate_id)
         return aggregate
 
-    def fetch(self, ids: Collection[UUID]) -> None:
+    def email_owner(self, email: str) -> UUID | None:
+        """Whose address it is.
+
+        Raises:
+            NotFetched: that was not asked yet.
+        """
+        if email not in self.email_owners:
+            raise NotFetched(email=email)
+        return self.email_owners[email]
+
+    async def fetch(self, ids: Collection[UUID]) -> None:
         """Brings many aggregates into memory with one question to the store."""
         missing = {aggregate_id for aggregate_id in ids if aggregate_id not in self.cache}
         if missing:
-            for aggregate in self.transaction.load(missing).values():
-                self.cache.put(aggregate)
+            self.take(missing, await self.transaction.load(missing))
+
+    async def fetch_missing(self, missing: NotFetched) -> None:
+        """Brings what a decision came upon."""
+        if missing.aggregate_id is not None:
+            await self.fetch([missing.aggregate_id])
+        if missing.email is not None:
+            self.email_owners[missing.email] = await self.transaction.email_owner(missing.email)
+
+    def take(self, asked: Collection[UUID], found: Mapping[UUID, Aggregate]) -> None:
+        """Takes up what the store answered."""
+        for aggregate in found.values():
+            self.cache.put(aggregate)
+        self._unknown.update(aggregate_id for aggregate_id in asked if aggregate_id not in found)
 
     def touch(self, aggregates: Collection[Aggregate]) -> None:
         """Marks aggregates whose state in memory is ahead of the log until the commit."""
@@ -111,7 +147,7 @@ class Work:
         self._records: list[Record] = []
 
     def find(self, kind: type[TAggregate], aggregate_id: UUID) -> TAggregate | None:
-        """The aggregate, or None if there is none of this kind."""
+        """The aggregate, or None if there is none of this kind. Asked before anything is changed (`NotFetched`)."""
         aggregate = self._touched.get(aggregate_id) or self._batch.find(aggregate_id)
         if not isinstance(aggregate, kind):
             return None
@@ -130,7 +166,7 @@ class Work:
             EmailTaken: the address is another account's.
         """
         if isinstance(record, Account | AccountChange) and record.email is not None:
-            owner = self._batch.transaction.email_owner(record.email)
+            owner = self._batch.email_owner(record.email)
             if owner not in (None, record.user_id) or record.email in self._batch.claimed_emails:
                 raise EmailTaken("there is an account with this e-mail address")
             self._batch.claimed_emails.add(record.email)

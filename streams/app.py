@@ -19,7 +19,10 @@ GROUP = "stagedoor"
 """The consumer group; every worker is a member."""
 
 BATCH = 500
-"""Messages applied in one transaction."""
+"""Records applied in one transaction, and at most as many again: those of the last bundle are not divided."""
+
+MAX_BUNDLES = 32
+"""Waiting for an agent; then its partitions are not asked for more."""
 
 LONGEST_GATHER_SECONDS = 0.04
 """How long the next batch may gather, under load: lag against the cost of a transaction."""
@@ -58,6 +61,8 @@ def make_app(bootstrap_servers: str, projectors: dict[str, Projector], timers: l
         broker_max_poll_interval=MAX_POLL_SECONDS,
         consumer_max_fetch_size=MAX_FETCH_BYTES,
         consumer_auto_offset_reset="earliest",
+        broker_max_poll_records=BATCH,
+        stream_buffer_maxsize=MAX_BUNDLES,
         stream_wait_empty=True,  # a rebalance waits for the batch under way
         topic_allow_declare=False,  # the topics are ours (streams/topics.py)
         topic_disable_leader=True,
@@ -77,10 +82,11 @@ def _add_agent(app: Any, projector: Projector, topic: str) -> None:
     channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
 
     async def project(stream: Any) -> AsyncIterator[None]:
-        async for events in batches(stream, BATCH, LONGEST_GATHER_SECONDS):
-            await projector.handle([read_message(event.message, topic) for event in events])
-            for event in events:
-                await stream.ack(event)
+        async for bundles in batches(stream, BATCH, LONGEST_GATHER_SECONDS):
+            records = [record for bundle in bundles for record in bundle.message.records]
+            await projector.handle([read_message(record, topic) for record in records])
+            for bundle in bundles:
+                await stream.ack(bundle)
             yield  # makes it the kind of function Faust takes for an agent; nobody asks for replies
 
     app.agent(channel, name=projector.projection.model, concurrency=1)(project)

@@ -1,6 +1,6 @@
 """Batches of a Faust stream: whatever has come while the last one was being applied.
 
-Unlike Faust's `take`, a lone message is handed on at once, the wait between batches is bounded from below rather than
+Unlike Faust's `take`, a lone bundle is handed on at once, the wait between batches is bounded from below rather than
 added to each, and nothing is acknowledged here: `take` acknowledges its batch also when the worker is stopped in the
 middle of it.
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 
 async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncIterator[list[Any]]:
-    """Yields lists of Faust events, to be acknowledged with `stream.ack` by the one who takes them.
+    """Yields lists of Faust events, a `streams.transport.Bundle` each, to be acknowledged by the one who takes them.
 
     Between two lists it waits, while more gather, twice as long as the last one took to apply: the busier everything
     is, the larger the batches get, and the less each event costs.
 
     Args:
-        most: events in a list.
+        most: records in a list, as far as bundles are not divided.
         longest_wait_seconds: the bound of that wait.
     """
     waiting = stream.channel.queue
@@ -29,8 +29,10 @@ async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncI
     async for event in events:
         await asyncio.sleep(resume_at - monotonic())  # a negative time is none
         batch = [event]
-        while len(batch) < most and not waiting.empty():
+        count = len(event.message.records)
+        while count < most and not waiting.empty():
             batch.append(await anext(events))
+            count += len(batch[-1].message.records)
         began = monotonic()
         yield batch
         done = monotonic()

@@ -52,22 +52,22 @@ class _Ahead:
 class BuiltinPace:
     """Holds the relay back until the read models have followed."""
 
+    batch = MAX_BATCH
+
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
         self._ahead: defaultdict[Partition, _Ahead] = defaultdict(_Ahead)
 
-    async def admit(self, entries: list[Entry], partition_of: Callable[[Entry], Partition]) -> list[Entry]:
-        """The entries that may be sent now; waits while their partitions are full.
+    async def admit(self, entries: list[Entry], partition_of: Callable[[Entry], Partition]) -> None:
+        """Returns when these may be sent; waits while their partitions are full.
 
         Raises:
             psycopg.OperationalError: the database is away.
         """
-        batch = entries[:MAX_BATCH]
-        wanted = {partition_of(entry) for entry in batch}
+        wanted = {partition_of(entry) for entry in entries}
         while any(self._ahead[partition].bytes > MAX_AHEAD_BYTES for partition in wanted):
             await self._look()
             await asyncio.sleep(LOOK_SECONDS)
-        return batch
 
     def note(self, sizes: dict[Partition, int], state: RelayState) -> None:
         """Takes down what was sent."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import msgspec
+from aiokafka import ConsumerRecord
 
 from adapters.cloudevents import UnreadableEvent, decode
 from domain.published import PublishedEvent
@@ -43,8 +43,8 @@ class Delivery:
         )
 
 
-def read_message(message: Any, topic: str) -> Delivery:
-    """Reads a Faust message (`faust.types.Message`); never raises."""
+def read_message(message: ConsumerRecord, topic: str) -> Delivery:
+    """Reads a record of a topic; never raises."""
     raw = bytes(message.value or b"")
     place = wire.places(message.headers)
     aggregate_id = _aggregate_id(message.key)

@@ -67,9 +67,9 @@ def run(settings: Settings) -> None:
             pool = make_pool(database_url, max_size=MAX_CONNECTIONS)
             await pool.open()
             stack.push_async_callback(pool.close)
-            actors = Actors(PostgresEventStore(database_url), asyncio.get_running_loop())
+            actors = Actors(PostgresEventStore(database_url))
             actors.start()
-            stack.push_async_callback(asyncio.to_thread, actors.stop)
+            stack.push_async_callback(actors.stop)
             gateway = StripeGateway(settings)
             stack.push_async_callback(gateway.close)
             # Faust insists on a folder, and keeps nothing in it.

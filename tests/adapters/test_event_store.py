@@ -71,12 +71,12 @@ def once(key: str, fingerprint: bytes = b"f") -> Once[str]:
 
 @asynccontextmanager
 async def open_house(url: str, store: PostgresEventStore | None = None) -> AsyncIterator[House]:
-    actors = Actors(store or PostgresEventStore(url), asyncio.get_running_loop())
+    actors = Actors(store or PostgresEventStore(url))
     actors.start()
     try:
         yield House(Marketplace(actors, 900), actors, url)
     finally:
-        await asyncio.to_thread(actors.stop)
+        await actors.stop()
 
 
 @pytest.fixture
@@ -290,24 +290,24 @@ class LosesAnswers(PostgresEventStore):
         store = self
 
         class Wrapped:
-            def __enter__(self) -> PostgresTransaction:
-                self.transaction = manager.__enter__()
+            async def __aenter__(self) -> PostgresTransaction:
+                self.transaction = await manager.__aenter__()
                 inner = self.transaction.commit
 
-                def commit(events: Any, records: Any) -> int:
-                    end = inner(events, records)
+                async def commit(events: Any, records: Any) -> int:
+                    end = await inner(events, records)
                     if events and store.losses > 0:
                         store.losses -= 1
                         self.transaction.committing = True
-                        self.transaction._connection.close()
+                        await self.transaction._connection.close()
                         raise psycopg.OperationalError("server closed the connection unexpectedly")
                     return end
 
                 self.transaction.commit = commit  # type: ignore[method-assign]
                 return self.transaction
 
-            def __exit__(self, *exception: Any) -> Any:
-                return manager.__exit__(*exception)
+            async def __aexit__(self, *exception: Any) -> Any:
+                return await manager.__aexit__(*exception)
 
         return Wrapped()
 

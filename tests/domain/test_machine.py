@@ -21,7 +21,7 @@ from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace, Wanted
 from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Order
 from domain.ticket import Ticket
-from domain.work import Batch, Cache, Work
+from domain.work import Batch, Cache, NotFetched, Work
 from tests.domain.scenes import BUYER, NOON, OTHER, SELLER, at, listing
 
 HOLD_SECONDS = 900
@@ -52,12 +52,18 @@ class Straight:
 
     def tell(self, addressees: Any, decide: Callable[[Work], Any], cause: Any, once: Any = None) -> Any:
         batch = Batch(MemoryTransaction(self.log), self.cache)  # type: ignore[arg-type]
-        work = Work(batch, at(self.now))
-        try:
-            answer = decide(work)
-        except DomainError:
-            assert work.is_clean(), "a refused command must have changed nothing"
-            return None
+        while True:
+            work = Work(batch, at(self.now))
+            try:
+                answer = decide(work)
+                break
+            except NotFetched as missing:
+                assert work.is_clean(), "a command finds what it needs before it changes anything"
+                ids = [missing.aggregate_id]
+                batch.take(ids, batch.transaction.load(ids))  # type: ignore[arg-type]
+            except DomainError:
+                assert work.is_clean(), "a refused command must have changed nothing"
+                return None
         work.conclude()
         self.log += batch.events
         return answer
