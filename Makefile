@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test check contracts lock clean
+.PHONY: run test check bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -29,6 +29,10 @@ check: $(STAMPS)/dev
 	@echo "import rules"; $(BIN)/lint-imports
 	@echo "compose file"; $(BIN)/python docker/check_compose.py
 	@echo "contract drift"; $(BIN)/python -m cli.contracts --check
+
+# All of them take about an hour; `make bench BENCH="orders rush"` runs two, `BENCH="orders --runs 1"` passes options on.
+bench: $(STAMPS)/installed
+	@$(BIN)/python -m bench $(BENCH)
 
 contracts: $(STAMPS)/installed
 	@$(BIN)/python -m cli.contracts

@@ -30,6 +30,8 @@ from api.openapi import document
 from api.routes import ROUTES
 from api.services import SERVICES, Services
 from api.sessions import EndedSessions
+from api.shared_reads import SharedReads
+from api.ticket_pages import listing_reader, page_reader
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
@@ -37,6 +39,9 @@ from projections.queries import Queries
 
 POOL_SIZE = 10
 """Connections for reads, of a millisecond each: ten serve thousands a second. One more writes (`domain/actors.py`)."""
+
+PAGES_AT_ONCE = 6
+"""Searches under way together; they leave room in the pool for reads that take a hundredth of their time."""
 
 TURN_SECONDS = 10.0
 """How long a payment waits for another one of the same key or order."""
@@ -94,6 +99,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     except psycopg.errors.UndefinedTable as error:
         raise SettingsError("the database has no schema: run `stagedoor migrate`") from error
     actors = _start_actors(database_url, stack)
+    queries = Queries(pool)
     _run_beside(ended_sessions.run(), stack)
     _run_beside(_keep_house(actors, tokens, metrics), stack)
     return Services(
@@ -101,7 +107,9 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         pool=pool,
         actors=actors,
         marketplace=Marketplace(actors, settings.hold_seconds),
-        queries=Queries(pool),
+        queries=queries,
+        listings=SharedReads(listing_reader(queries), at_once=2, keys_in_a_look=100),
+        pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),
         log=EventLog(pool),
         gateway=gateway,
         webhook_secrets=tuple(secret.strip() for secret in webhook_secrets.split(",") if secret.strip()),

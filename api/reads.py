@@ -46,7 +46,7 @@ async def ticket(services: Services, ticket_id: UUID, query: query_models.OneQue
         found = await services.log.aggregate(Ticket, ticket_id, as_of=query.as_of)
     else:
         found = await _newest(
-            lambda: services.queries.ticket(ticket_id),
+            lambda: services.listings.read(ticket_id),
             lambda: services.log.aggregate(Ticket, ticket_id),
             query.min_version,
         )

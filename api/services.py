@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
@@ -15,14 +16,17 @@ from adapters.settings import Settings
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.token_keys import TokenKeys
+from api.answers import Answer
 from api.auth import AccessTokens
 from api.limits import Limits
 from api.metrics import Metrics
 from api.sessions import EndedSessions
+from api.shared_reads import SharedReads
+from api.ticket_pages import TicketSearch
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
-from projections.queries import Queries
+from projections.queries import Queries, TicketRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Services:
     actors: Actors
     marketplace: Marketplace
     queries: Queries
+    listings: SharedReads[UUID, TicketRow]
+    pages: SharedReads[TicketSearch, Answer]
     log: EventLog
     gateway: StripeGateway
     webhook_secrets: tuple[str, ...]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from api import models, query_models, reads, representations
-from api.answers import NO_CONTENT, REVALIDATE, Answer, answer, respond
+from api.answers import NO_CONTENT, REVALIDATE, Answer, answer
 from api.calls import Call
 from api.conditions import expected_version
 from api.ids import new_id
 from api.problems import invalid
+from api.ticket_pages import TicketSearch
 from domain.ticket import Ticket
 from projections.queries import BadCursor, TicketFilter
 
@@ -69,11 +70,11 @@ async def withdraw(call: Call) -> web.Response:
 
 async def _page(call: Call, wanted: TicketFilter, sort: str, page: query_models.PageQuery) -> web.Response:
     try:
-        found = await call.services.queries.tickets(wanted, sort, page.limit, page.cursor)
+        found = await call.services.pages.read(TicketSearch(wanted, sort, page.limit, page.cursor))
     except BadCursor as error:
         raise invalid("cursor", str(error)) from error
-    items = [representations.ticket(row) for row in found.items]
-    return respond(models.TicketPage(items, found.next_cursor), cache=REVALIDATE)
+    assert found is not None, "a page that has nothing on it is a page"
+    return found.response(REVALIDATE)
 
 
 def _made(ticket: Ticket) -> Answer:
