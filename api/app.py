@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, suppress
 
@@ -40,8 +41,9 @@ from projections.queries import Queries
 POOL_SIZE = 10
 """Connections for reads, of a millisecond each: ten serve thousands a second. One more writes (`domain/actors.py`)."""
 
-PAGES_AT_ONCE = 6
-"""Searches under way together; they leave room in the pool for reads that take a hundredth of their time."""
+PAGES_AT_ONCE = min(max(2, os.cpu_count() or 2), POOL_SIZE - 3)
+"""Searches under way together: each keeps a processor busy, and more would share less. The rest of the pool is for
+reads that take a hundredth of their time."""
 
 TURN_SECONDS = 10.0
 """How long a payment waits for another one of the same key or order."""

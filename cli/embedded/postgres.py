@@ -44,6 +44,7 @@ SETTINGS = {
     "timezone": "UTC",  # times are read the same on every machine
     "log_timezone": "UTC",
     "shared_buffers": "256MB",  # holds the log's recent pages and the read models' hot ones; the default is 128MB
+    "autovacuum_naptime": "5s",  # a catalogue is imported at once, and searched slowly until the planner knows its size
 }
 """Over PostgreSQL's defaults, each with its reason. fsync, full_page_writes and synchronous_commit stay on: an order
 that was answered is on the disk."""
