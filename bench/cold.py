@@ -36,7 +36,7 @@ def run(plan: Plan) -> Sequence[Figure]:
     second_ms: dict[str, list[float]] = {"old": [], "new": []}
     with database_server() as new_database:
         database_url = new_database("cold")
-        past = Past(make_accounts(database_url, PEOPLE), long_ago(past_orders))
+        past = Past(make_accounts(database_url, PEOPLE), long_ago(past_orders + SNAPSHOT_AGE))
         ticket = past.listed(roomy_listing())
         orders = past.cancelled_orders(ticket, past_orders, SNAPSHOT_AGE)
         events = write(database_url, past, chain(past.sign_ups(), orders))

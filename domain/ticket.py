@@ -48,8 +48,9 @@ class Ticket(Aggregate):
         self.lapsed_units = 0
 
     def snapshot_interval(self) -> int:
-        """Never smaller than the state, so that snapshots cost each event O(1)."""
-        return max(super().snapshot_interval(), len(self.holds))
+        """Grows with the state, so that snapshots cost each event O(1); a part of it, or holds that only open, an event
+        each, would never come to a second snapshot."""
+        return max(super().snapshot_interval(), len(self.holds) // 4)
 
     # What it knows ------------------------------------------------------------------------------------------------
 

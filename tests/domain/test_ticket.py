@@ -216,9 +216,21 @@ def test_an_event_arriving_twice_is_refused() -> None:
     assert counts(given) == (4, 1, 0)
 
 
-def test_a_snapshot_is_never_smaller_than_its_interval() -> None:
-    given = ticket(quantity=5_000)
+def test_the_more_holds_a_snapshot_has_to_write_the_rarer_it_is() -> None:
+    given = ticket(quantity=10_000)
     assert given.snapshot_interval() == 1_000
-    for _ in range(1_500):
+    for _ in range(6_000):
         given.reserve(uuid4(), 1, DEADLINE, at())
     assert given.snapshot_interval() == 1_500
+
+
+def test_holds_that_only_open_come_to_one_snapshot_after_the_other() -> None:
+    listed = ticket(quantity=10_000)
+    kept_at = []
+    for _ in range(9_000):
+        listed.reserve(uuid4(), 1, DEADLINE, at())
+        if listed.version - listed.snapshot_version >= listed.snapshot_interval():
+            listed.snapshot_version = listed.version
+            kept_at.append(listed.version)
+    assert kept_at[-1] > 9_000 * 0.75
+    assert len(kept_at) < 10
