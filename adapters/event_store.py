@@ -209,7 +209,7 @@ class PostgresTransaction:
         self.committing = False
         self.committed = False
 
-    async def events_of_others(self, wanted: Container[UUID]) -> list[Event] | None:
+    def events_of_others(self, wanted: Container[UUID]) -> list[Event] | None:
         """See `domain.ports.Transaction`; what is not wanted is not decoded."""
         if self._tail is None:
             return None

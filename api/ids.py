@@ -14,7 +14,7 @@ _RANDOM_B = (1 << 62) - 1
 
 _RANDOM_BYTES = 10
 _DRAWN_AT_ONCE = 512
-"""A system call each would let the other thread of this process take over, and cost a tenth of an order."""
+"""One system call for many ids."""
 
 _drawn: list[bytes] = []
 

@@ -159,7 +159,7 @@ class Actors:
         try:
             async with self._store.begin(self._position) as transaction:
                 batch = Batch(transaction, self._cache)
-                alone = await self._catch_up(transaction)
+                alone = self._catch_up(transaction)
                 # What came while the lock was waited for joins the batch; where others want it too, all that waits.
                 most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
                 commands += self._mailboxes.take(most - len(commands))
@@ -178,13 +178,13 @@ class Actors:
         self._cache.trim()
         return outcomes
 
-    async def _catch_up(self, transaction: Transaction) -> bool:
+    def _catch_up(self, transaction: Transaction) -> bool:
         """Applies what others appended to what is in memory; far behind, memory is dropped instead.
 
         Returns:
             whether others appended nothing, as far as this process sees.
         """
-        others = await transaction.events_of_others(self._cache)
+        others = transaction.events_of_others(self._cache)
         if others is None:
             self._cache.clear()
             return False

@@ -32,7 +32,7 @@ class Transaction(Protocol):
     now: datetime
     """The store's clock, one for all processes, read when the log was locked."""
 
-    async def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
+    def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
         """What other processes appended to the wanted aggregates since the position begun with, in log order.
 
         None: that is too much to read under the lock, or the position was None; whatever is in memory is to be dropped.

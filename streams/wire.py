@@ -7,7 +7,7 @@ it (the broker's retention, topics made anew under its feet, a consumer that ski
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,8 +18,8 @@ from streams.log_reader import Entry, Unreadable
 
 _POSITION, _PREVIOUS = "stagedoor-position", "stagedoor-previous"
 
-Headers = Mapping[str, bytes] | Sequence[tuple[str, bytes]]
-"""As the library has them that reads: aiokafka a list, Faust a dictionary."""
+Headers = Sequence[tuple[str, bytes]]
+"""As aiokafka has them."""
 
 
 def key(entry: Entry) -> bytes:
