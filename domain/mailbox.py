@@ -20,6 +20,12 @@ MAX_WAITING_PER_AGGREGATE = 10_000
 MAX_WAITING = 30_000
 """Bounds the memory of one process, a few kilobytes a command."""
 
+IDLE_TURNS = 2
+"""Of the event loop: a request is read in one and becomes a command in the next."""
+
+ENOUGH = 32
+"""Messages that nobody need wait for more with."""
+
 
 class Addressed(Protocol):
     """A message that knows whom it is for."""
@@ -74,12 +80,21 @@ class Mailboxes(Generic[M]):
         return taken
 
     async def wait_and_take(self, share: Callable[[int], int]) -> list[M]:
-        """Waits for a message, then takes as many as `share` says of so many that wait; an empty list means closed and
-        drained."""
+        """Waits for a message, lets those come that are on their way, then takes as many as `share` says of so many
+        that wait; an empty list means closed and drained."""
         while not self._waiting and not self._closed:
             self._changed.clear()
             await self._changed.wait()
+        await self._gather()
         return self.take(share(len(self._waiting)))
+
+    async def _gather(self) -> None:
+        """Lets the loop read what has already arrived: ends when `IDLE_TURNS` turns in a row bring nothing more."""
+        left = IDLE_TURNS
+        while left and len(self._waiting) < ENOUGH and not self._closed:
+            known = len(self._waiting)
+            await asyncio.sleep(0)
+            left = IDLE_TURNS if len(self._waiting) > known else left - 1
 
     def close(self) -> None:
         """Takes no more messages; what waits is still handed out."""

@@ -13,15 +13,17 @@ from time import monotonic
 from typing import Any
 
 
-async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncIterator[list[Any]]:
+async def batches(
+    stream: Any, most: int, *, gather_seconds: float, longest_gather_seconds: float
+) -> AsyncIterator[list[Any]]:
     """Yields lists of Faust events, a `streams.transport.Bundle` each, to be acknowledged by the one who takes them.
 
-    Between two lists it waits, while more gather, twice as long as the last one took to apply: the busier everything
-    is, the larger the batches get, and the less each event costs.
+    After a list the next one gathers, the longer the more records there were: the busier everything is, the larger the
+    batches get, and the less each event costs.
 
     Args:
         most: records in a list, as far as bundles are not divided.
-        longest_wait_seconds: the bound of that wait.
+        gather_seconds: for each record.
     """
     waiting = stream.channel.queue
     resume_at = 0.0
@@ -33,7 +35,5 @@ async def batches(stream: Any, most: int, longest_wait_seconds: float) -> AsyncI
         while count < most and not waiting.empty():
             batch.append(await anext(events))
             count += len(batch[-1].message.records)
-        began = monotonic()
         yield batch
-        done = monotonic()
-        resume_at = done + min(2 * (done - began), longest_wait_seconds)
+        resume_at = monotonic() + min(count * gather_seconds, longest_gather_seconds)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams import wire
 from streams.log_reader import Entry
@@ -43,6 +45,16 @@ LOOK_MS = 2_000
 
 class Wiped(Exception):
     """Kafka has less than was published to it, or is another cluster: what it had is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A batch on its way."""
+
+    partition: Partition
+    count: int
+    acknowledged: asyncio.Future[Any]
+    """Metadata of its first record; the offset is -1 where the broker had the batch already."""
 
 
 class Publisher:
@@ -106,36 +118,41 @@ class Publisher:
         Raises:
             Wiped: they were put where others had been before.
         """
-        sent: list[tuple[Partition, int, asyncio.Future[Any]]] = []
+        filling: dict[Partition, BatchBuilder] = {}
+        sent: list[_Sent] = []
         sizes: dict[Partition, int] = {}
         lasts: dict[Partition, int] = {}
         for entry in entries:
             partition = self.partition(entry)
-            previous = lasts.get(partition)
-            value = wire.value(entry)
-            future = await self._producer.send(
-                entry.topic,
-                key=wire.key(entry),
-                value=value,
-                partition=partition[1],
-                headers=wire.headers(entry.position, state.of(partition).last if previous is None else previous),
-            )
-            sent.append((partition, entry.position, future))
+            key, value = wire.key(entry), wire.value(entry)
+            headers = wire.headers(entry.position, lasts.get(partition) or state.of(partition).last)
+            while True:
+                if (batch := filling.get(partition)) is None:
+                    batch = filling[partition] = self._producer.create_batch()
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is not None:
+                    break
+                sent.append(await self._send(partition, filling.pop(partition)))  # full
             lasts[partition] = entry.position
             sizes[partition] = sizes.get(partition, 0) + len(value)
+        for partition, batch in filling.items():
+            sent.append(await self._send(partition, batch))
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-            acknowledged = await asyncio.gather(*(future for *_, future in sent))
-        ends = {partition: state.of(partition).end for partition in lasts}
-        for (partition, _position, _future), record in zip(sent, acknowledged, strict=True):
-            if 0 <= record.offset < ends[partition]:
-                raise Wiped(f"{partition[0]}/{partition[1]} begins anew at offset {record.offset}")
-            ends[partition] = max(ends[partition], record.offset + 1)
+            acknowledged = await asyncio.gather(*(batch.acknowledged for batch in sent))
+        for batch, record in zip(sent, acknowledged, strict=True):
+            left = state.of(batch.partition)
+            if 0 <= record.offset < left.end:
+                raise Wiped(f"{'/'.join(map(str, batch.partition))} begins anew at offset {record.offset}")
+            left.end = max(left.end, record.offset + batch.count)
         for partition, last in lasts.items():
-            state.of(partition).end = ends[partition]
             state.of(partition).last = last
         state.cluster = self.cluster.id
         state.position = entries[-1].position
         return sizes
+
+    async def _send(self, partition: Partition, batch: BatchBuilder) -> _Sent:
+        """Hands a batch to the producer, which keeps those of a partition in order."""
+        topic, number = partition
+        return _Sent(partition, batch.record_count(), await self._producer.send_batch(batch, topic, partition=number))
 
     async def ends(self) -> dict[Partition, int]:
         """The end offset of every partition."""

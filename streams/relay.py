@@ -33,9 +33,9 @@ BATCH = 1_000
 """Events sent before the position is written down: some megabytes at most, and some milliseconds of repeating after a
 crash."""
 
-GATHER_SECONDS, LONGEST_GATHER_SECONDS = 0.005, 0.04
-"""After a batch the next one gathers for twice as long as that one took, within these bounds: the busier everything is,
-the larger the batches get, and the less each event costs."""
+GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS = 0.00015, 0.04
+"""After a batch the next one gathers for so long for each event there was: a lone event is published at once, and the
+busier everything is, the larger the batches get and the less each event costs."""
 
 CHECK_SECONDS = 5.0
 """Between looks whether Kafka still has what was published, while there is nothing to publish."""
@@ -152,14 +152,13 @@ class Relay:
         pace = BuiltinPace(self._pool) if publisher.cluster.builtin else None
         idle_since = monotonic()
         while monotonic() - idle_since < CHECK_SECONDS:
-            began = monotonic()
             entries = await self._log.after(self._state.position, limit=BATCH if pace is None else pace.batch)
             if pace is not None:
                 await self._heeding(pace.admit(entries, publisher.partition))
             if entries:
                 await self._send(publisher, entries, pace)
+                await asyncio.sleep(min(len(entries) * GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS))
                 idle_since = monotonic()
-                await asyncio.sleep(min(max(2 * (idle_since - began), GATHER_SECONDS), LONGEST_GATHER_SECONDS))
             else:
                 await wait_for_events(self._connection, HEARTBEAT_SECONDS)
                 await self._connection.execute("SELECT 1")
