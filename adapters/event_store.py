@@ -22,6 +22,7 @@ from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
 from psycopg import AsyncConnection, AsyncCursor
 
 from adapters.database import APPEND_LOCK, connection_options
+from adapters.event_chain import Heads
 from adapters.event_codec import EventMapper, decode_event, decode_snapshot, encode_snapshot
 from adapters.record_writer import write_records
 from domain.aggregate import Aggregate, Event
@@ -56,14 +57,16 @@ _BEGIN = (
 _TAIL = (  # a number of our own is put in, since a message of several statements takes no parameters
     # First events are left out: what another process has made since is not in this one's memory. The LIMIT keeps the
     # planner on the index while the statistics of a growing table are stale.
-    "; SELECT originator_id, topic, state FROM stored_events WHERE notification_id > {after:d}"  # noqa: S608
+    "; SELECT originator_id, topic, state, originator_version, chain FROM stored_events"  # noqa: S608
+    " WHERE notification_id > {after:d}"
     f" AND notification_id <= {{after:d}} + {MAX_TAIL} AND originator_version > 1"
     f" ORDER BY notification_id LIMIT {MAX_TAIL}"
 )
 _INSERT = (
-    "WITH appended AS (INSERT INTO stored_events (originator_id, originator_version, topic, state)"  # noqa: S608
-    " SELECT id, version, topic, state FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])"
-    " WITH ORDINALITY AS e(id, version, topic, state, place) ORDER BY place RETURNING notification_id)"
+    "WITH appended AS (INSERT INTO stored_events (originator_id, originator_version, topic, state, chain)"  # noqa: S608
+    " SELECT id, version, topic, state, chain"
+    " FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[])"
+    " WITH ORDINALITY AS e(id, version, topic, state, chain, place) ORDER BY place RETURNING notification_id)"
     f" SELECT max(notification_id), pg_notify('{CHANNEL}', '') FROM appended"
 )
 _SNAPSHOTS = (
@@ -72,9 +75,15 @@ _SNAPSHOTS = (
     " ORDER BY originator_version DESC LIMIT 1) AS s"
 )
 _EVENTS_SINCE = (
-    "SELECT e.originator_id, e.topic, e.state FROM unnest(%b::uuid[], %b::bigint[]) AS wanted(id, version)"
+    "SELECT e.originator_id, e.topic, e.state, e.originator_version, e.chain"
+    " FROM unnest(%b::uuid[], %b::bigint[]) AS wanted(id, version)"
     " JOIN stored_events AS e ON e.originator_id = wanted.id AND e.originator_version > wanted.version"
     " ORDER BY e.originator_id, e.originator_version"
+)
+_CHAIN = (
+    "SELECT e.originator_id, e.originator_version, e.chain"
+    " FROM unnest(%b::uuid[], %b::bigint[]) AS wanted(id, version)"
+    " JOIN stored_events AS e ON e.originator_id = wanted.id AND e.originator_version = wanted.version"
 )
 _OUTCOMES = (
     "SELECT scope, key, fingerprint, answer FROM unnest(%s::uuid[], %s::text[]) AS asked(scope, key)"
@@ -91,6 +100,7 @@ class PostgresEventStore:
         self._database_url = database_url
         self._connection: AsyncConnection[Any] | None = None
         self._mapper = EventMapper()
+        self._heads = Heads()
         self._snapshots: asyncio.Queue[StoredEvent | None] = asyncio.Queue(MAX_WAITING_SNAPSHOTS)
         self._writing_snapshots: asyncio.Task[None] | None = None
 
@@ -100,7 +110,7 @@ class PostgresEventStore:
         try:
             connection = await self._connected()
             cursor = await connection.execute(_BEGIN if after is None else _BEGIN + _TAIL.format(after=after))
-            transaction = await _begun(connection, cursor, self._mapper, after)
+            transaction = await _begun(connection, cursor, self._mapper, self._heads, after)
         except psycopg.Error as error:
             await self._drop_connection()
             raise StoreUnavailable(_reason(error)) from error
@@ -167,7 +177,7 @@ class PostgresEventStore:
 
 
 async def _begun(
-    connection: AsyncConnection[Any], cursor: AsyncCursor[Any], mapper: EventMapper, after: int | None
+    connection: AsyncConnection[Any], cursor: AsyncCursor[Any], mapper: EventMapper, heads: Heads, after: int | None
 ) -> PostgresTransaction:
     """Reads the answers to `_BEGIN` (BEGIN, the lock, the clock and the end) and maybe `_TAIL`."""
     cursor.nextset()
@@ -176,9 +186,9 @@ async def _begun(
     assert row is not None, "a SELECT without FROM has one row"
     now, end = row[0], row[1] or 0
     if after is None or end - after > MAX_TAIL:
-        return PostgresTransaction(connection, mapper, now, end, None)
+        return PostgresTransaction(connection, mapper, heads, now=now, end=end, tail=None)
     cursor.nextset()
-    return PostgresTransaction(connection, mapper, now, end, await cursor.fetchall())
+    return PostgresTransaction(connection, mapper, heads, now=now, end=end, tail=await cursor.fetchall())
 
 
 @contextmanager
@@ -197,13 +207,16 @@ class PostgresTransaction:
         self,
         connection: AsyncConnection[Any],
         mapper: EventMapper,
+        heads: Heads,
+        *,
         now: datetime,
         end: int,
-        tail: list[tuple[UUID, str, bytes]] | None,
+        tail: list[tuple[UUID, str, bytes, int, bytes | None]] | None,
     ) -> None:
         self.now = now
         self._connection = connection
         self._mapper = mapper
+        self._heads = heads
         self._end = end
         self._tail = tail
         self.committing = False
@@ -213,7 +226,12 @@ class PostgresTransaction:
         """See `domain.ports.Transaction`; what is not wanted is not decoded."""
         if self._tail is None:
             return None
-        return [decode_event(topic, state) for aggregate_id, topic, state in self._tail if aggregate_id in wanted]
+        events = []
+        for aggregate_id, topic, state, version, chain in self._tail:
+            if aggregate_id in wanted:
+                events.append(decode_event(topic, state))
+                self._heads.note(aggregate_id, version, chain)
+        return events
 
     async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
         """See `domain.ports.Transaction`. A snapshot that cannot be read is passed over: the events are all there."""
@@ -225,8 +243,9 @@ class PostgresTransaction:
                 except MapperDeserialisationError as error:
                     log.warning("%s", error)
             versions = [loaded[aggregate_id].version if aggregate_id in loaded else 0 for aggregate_id in ids]
-            for aggregate_id, topic, state in await self._rows(_EVENTS_SINCE, (list(ids), versions)):
+            for aggregate_id, topic, state, version, chain in await self._rows(_EVENTS_SINCE, (list(ids), versions)):
                 loaded[aggregate_id] = decode_event(topic, state).mutate(loaded.get(aggregate_id))
+                self._heads.note(aggregate_id, version, chain)
         return loaded
 
     async def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:
@@ -253,6 +272,10 @@ class PostgresTransaction:
             return self._end
         appended: AsyncCursor[Any] | None = None
         stored = [self._mapper.to_stored_event(event) for event in events]
+        if missing := self._heads.missing(stored):
+            for aggregate_id, version, chain in await self._rows(_CHAIN, (list(missing), list(missing.values()))):
+                self._heads.note(aggregate_id, version, chain)
+        chained, heads = self._heads.chain(stored)
         self.committing = True
         async with self._connection.pipeline():
             if stored:
@@ -263,12 +286,14 @@ class PostgresTransaction:
                         [row.originator_version for row in stored],
                         [row.topic for row in stored],
                         [row.state for row in stored],
+                        chained,
                     ),
                 )
             await write_records(self._connection, records)
             await self._connection.execute("COMMIT")
         self.committed = True
         self.committing = False
+        self._heads.advance(heads)
         if appended is not None and (row := await appended.fetchone()) is not None:
             self._end = row[0]
         return self._end

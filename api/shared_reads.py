@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -38,9 +38,7 @@ class SharedReads(Generic[K, V]):
         if shared is None:
             shared = self._wanted[key] = asyncio.get_running_loop().create_future()
             if len(self._looking) < self._at_once:
-                task = asyncio.create_task(self._answer())
-                self._looking.add(task)
-                task.add_done_callback(self._looking.discard)
+                self._looking.add(asyncio.create_task(self._answer()))
         return await asyncio.shield(shared)
 
     async def _answer(self) -> None:
@@ -56,3 +54,5 @@ class SharedReads(Generic[K, V]):
             else:
                 for key, future in shared.items():
                     future.set_result(found.get(key))
+        # In the same step that found nothing more wanted: whoever asks from now on begins a look.
+        self._looking.remove(cast("asyncio.Task[None]", asyncio.current_task()))

@@ -18,6 +18,7 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 
 from adapters.database import APPEND_LOCK
+from adapters.event_chain import START, link
 from adapters.event_codec import EventMapper, encode_snapshot
 from adapters.event_store import CHANNEL
 from api.ids import new_id
@@ -41,15 +42,16 @@ ORDERS_A_LISTING = 100
 PAID, DECLINED_FIRST, CANCELLED = 0.70, 0.15, 0.13
 """Shares of the orders, as in `stagedoor demo`: paid, a card refused before, cancelled; the others expire."""
 
-_COPY_EVENTS = "COPY stored_events (originator_id, originator_version, topic, state) FROM STDIN (FORMAT BINARY)"
+_COPY_EVENTS = "COPY stored_events (originator_id, originator_version, topic, state, chain) FROM STDIN (FORMAT BINARY)"
 _COPY_SNAPSHOTS = "COPY stored_snapshots (originator_id, originator_version, topic, state) FROM STDIN (FORMAT BINARY)"
-_TYPES = ("uuid", "int8", "text", "bytea")
+_TYPES = ("uuid", "int8", "text", "bytea", "bytea")
 
 
 class Past:
     """Decides what happened, in the order of the log. The same seed decides the same, but for the ids.
 
-    Memory: the listings, the orders that are open, a snapshot for every thousand events of a listing.
+    Memory: the listings, the orders that are open, a hash for each aggregate, a snapshot for every thousand events of a
+    listing.
     """
 
     def __init__(self, people: Sequence[UUID], began_at: datetime, seed: int = 2026) -> None:
@@ -57,6 +59,8 @@ class Past:
         self.seller, *self.buyers = people
         self.snapshots: list[StoredEvent] = []
         """Grows while the events are taken; complete when they have ended."""
+        self.chains: dict[UUID, bytes] = {}
+        """The newest hash of everything that was written."""
         self._now = began_at
         self._random = Random(seed)
         self._charges = 0
@@ -204,9 +208,12 @@ def write(database_url: str, past: Past, events: Iterable[Event]) -> int:
                 copy.set_types(_TYPES)
                 for count, event in enumerate(events, 1):  # noqa: B007 - told when it is over
                     row = to_stored_event(event)
-                    copy.write_row((row.originator_id, row.originator_version, row.topic, row.state))
+                    place = event.originator_id, event.originator_version
+                    chain = link(past.chains.get(event.originator_id, START), *place, row.topic, row.state)
+                    copy.write_row((*place, row.topic, row.state, chain))
+                    past.chains[event.originator_id] = chain
             with connection.cursor().copy(_COPY_SNAPSHOTS) as copy:
-                copy.set_types(_TYPES)
+                copy.set_types(_TYPES[:4])
                 for row in past.snapshots:
                     copy.write_row((row.originator_id, row.originator_version, row.topic, row.state))
             connection.execute(f"NOTIFY {CHANNEL}")

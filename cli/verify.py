@@ -12,6 +12,7 @@ import click
 import psycopg
 
 from adapters.database import make_pool
+from adapters.log_sections import SECTION, broken_sections
 from adapters.settings import Settings, required
 from cli import running
 from cli.meter import Meter, console
@@ -30,8 +31,9 @@ LOOK_SECONDS = 0.2
 def verify() -> None:
     """Fold the whole log and compare everything with it.
 
-    Every event, snapshot and read-model row, the counts that events carry, units sold against completed orders, holds
-    against open orders, accounts against users. Exit code 1 and the differences if there are any.
+    Every event and its hash, the log's closed sections, every snapshot and read-model row, the counts that events
+    carry, units sold against completed orders, holds against open orders, accounts against users. Exit code 1 and the
+    differences if there are any.
     """
     settings = Settings.from_environment()
     with running.database(settings) as resolved:
@@ -74,6 +76,12 @@ def _fold(database_url: str, progress: Progress) -> Verification:
             for found in read_everything(connection):
                 verification.check(found)
                 meter.to(verification.events)
+        for section, events in broken_sections(connection):
+            first = section.last_position - SECTION + 1
+            verification.differ(
+                f"section {section.number} of the log (positions {first:,} to {section.last_position:,}) is not what"
+                f" was closed: it had {section.events:,} events and has {events:,}"
+            )
     verification.check_together(accounts)
     if parked:
         verification.differ(f"{parked} events are parked: they could not be projected")

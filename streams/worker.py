@@ -20,7 +20,7 @@ from domain.marketplace import Marketplace
 from domain.ports import PaymentGateway
 from projections.models import MODELS
 from projections.queries import Queries
-from streams import deadlines, liveness, pruning, reactions
+from streams import deadlines, liveness, pruning, reactions, sealing
 from streams.app import Timer, make_app
 from streams.attempts import Attempts
 from streams.deadlines import Deadlines
@@ -30,6 +30,7 @@ from streams.project import Projector
 from streams.pruning import Pruning
 from streams.reactions import Reactions
 from streams.relay_state import Partition
+from streams.sealing import Sealing
 from streams.topics import TopicsError, prepare_cluster
 
 MAX_CONNECTIONS = 6
@@ -93,6 +94,7 @@ def _timers(
         Timer("deadlines", deadlines.INTERVAL_SECONDS, Deadlines(queries, marketplace).tick),
         Timer("reactions", reactions.INTERVAL_SECONDS, reacting.tick),
         Timer("liveness", liveness.INTERVAL_SECONDS, watch.tick),
+        Timer("sealing", sealing.INTERVAL_SECONDS, Sealing(pool).tick),
         Timer("pruning", pruning.INTERVAL_SECONDS, Pruning(pool).tick),
     ]
 

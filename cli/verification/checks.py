@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.event_chain import START, link
 from adapters.event_codec import decode_event, encode_snapshot
 from cli.verification.rows import Everything
 from domain.aggregate import Aggregate, Event
@@ -62,8 +63,9 @@ class Verification:
             self.differ(f"{found.id} is in {', '.join(what)}, but not in the log")
             return
         fold = _Fold(self, found)
-        for version, name, state, position in found.events:
+        for version, name, state, position, chain in found.events:
             self.events += 1
+            fold.check_chain(version, name, state, chain)
             if not fold.apply(version, name, state, position):
                 return
         fold.finish()
@@ -115,6 +117,19 @@ class _Fold:
         self._row_checked = False
         self._completed = 0
         self._position = 0
+        self._version = 0
+        self._chain = START
+
+    def check_chain(self, version: int, name: str, state: bytes, chain: bytes | None) -> None:
+        """Whether the event is the one that was appended after its predecessor."""
+        verification, where = self._verification, f"{self._found.id}/{version}"
+        for missing in range(self._version + 1, min(version, self._version + 1 + MAX_TOLD)):
+            verification.differ(f"event {self._found.id}/{missing} was removed")
+        if chain is None:
+            verification.differ(f"event {where} ({name}) carries no hash: another program appended it")
+        elif version == self._version + 1 and chain != link(self._chain, self._found.id, version, name, state):
+            verification.differ(f"event {where} ({name}) was changed: its hash is of something else")
+        self._version, self._chain = version, chain or START
 
     def apply(self, version: int, name: str, state: bytes, position: int) -> bool:
         """Folds one stored event; False: nothing more can be said of this aggregate."""

@@ -23,7 +23,7 @@ FETCH = 5_000
 """Rows fetched at a time from each table; some megabytes."""
 
 _EVENTS = SQL(
-    "SELECT originator_id, originator_version, topic, state, notification_id FROM stored_events"
+    "SELECT originator_id, originator_version, topic, state, notification_id, chain FROM stored_events"
     " ORDER BY originator_id, originator_version"
 )
 _SNAPSHOTS = SQL(
@@ -38,8 +38,8 @@ class Everything:
     """What the database holds of one aggregate."""
 
     id: UUID
-    events: list[tuple[int, str, bytes, int]] = field(default_factory=list)
-    """Version, stored name, state, position."""
+    events: list[tuple[int, str, bytes, int, bytes | None]] = field(default_factory=list)
+    """Version, stored name, state, position, hash."""
     snapshots: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     """By version, stored name and state."""
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -84,3 +84,22 @@ async def test_somebody_who_goes_away_does_not_take_the_answer_from_the_others()
     gone.cancel()
     shelf.go.set()
     assert await other == 1
+
+
+async def test_who_asks_in_the_moment_in_which_the_last_look_ends_is_answered() -> None:
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def look(keys: Sequence[str]) -> dict[str, int]:
+        if not gate.done():
+            gate.set_result(None)  # `late` goes on before anything that follows from the end of this look
+        return dict.fromkeys(keys, 1)
+
+    async def late() -> int | None:
+        await gate
+        return await reads.read("b")
+
+    reads = SharedReads(look, at_once=1, keys_in_a_look=10)
+    asked_late = asyncio.create_task(late())
+    await asyncio.sleep(0)
+    assert await reads.read("a") == 1
+    assert await asyncio.wait_for(asked_late, 1) == 1

@@ -51,6 +51,10 @@ TAMPERED = {
     "sold is": "UPDATE ticket_listing SET sold = sold + 1",
     "event 1 is missing": "DELETE FROM buyer_orders WHERE status = 'created'",
     "not in the log": "INSERT INTO user_status VALUES (gen_random_uuid(), 1, false, false, now(), now())",
+    "was changed": "UPDATE stored_events SET state = convert_to(regexp_replace(convert_from(state, 'UTF8'),"
+    " '\"command_id\":\"[0-9a-f]{8}', '\"command_id\":\"00000000'), 'UTF8') WHERE topic = 'stagedoor.Order.Cancelled'",
+    "/2 was removed": "DELETE FROM stored_events WHERE topic = 'stagedoor.Order.AwaitingPayment'",
+    "carries no hash": "UPDATE stored_events SET chain = NULL WHERE topic = 'stagedoor.Ticket.Released'",
     "cannot be applied": "DELETE FROM stored_events WHERE topic = 'stagedoor.Ticket.Sold'",
     "carries": "UPDATE stored_events SET state = convert_to(replace(convert_from(state, 'UTF8'), '\"sold\":1',"
     " '\"sold\":2'), 'UTF8') WHERE topic = 'stagedoor.Ticket.Sold'",

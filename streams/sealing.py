@@ -1,0 +1,31 @@
+"""Closes sections of the log as it grows (adapters/log_sections.py). Every worker does it; they write the same."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.log_sections import close_sections
+
+INTERVAL_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Sealing:
+    """The timer that closes sections."""
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def tick(self) -> None:
+        """Closes what can be closed; never raises."""
+        try:
+            async with self._pool.connection() as connection:
+                await close_sections(connection)
+        except psycopg.Error as error:
+            log.warning("sealing waits for the database (%s)", type(error).__name__)
+        except Exception:
+            log.exception("sealing failed; it is tried again")
