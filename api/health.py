@@ -11,7 +11,7 @@ from api.answers import REVALIDATE, respond
 from api.calls import Call
 from api.metrics import CONTENT_TYPE
 from api.problems import Refused
-from api.progress import Lag, read_lags
+from api.progress import Standing, read_standing
 
 
 async def alive(_: Call) -> web.Response:
@@ -20,7 +20,7 @@ async def alive(_: Call) -> web.Response:
 
 
 async def ready(call: Call) -> web.Response:
-    """GET /readyz: orders can be taken. A read model that lags is told, and is no reason to take none."""
+    """GET /readyz: orders can be taken. What lags, is parked or stands still is told, and is no reason to take none."""
     services = call.services
     try:
         async with services.pool.connection() as connection:
@@ -30,18 +30,17 @@ async def ready(call: Call) -> web.Response:
     pending = pending_migrations({name for (name,) in rows})
     if pending:
         raise Refused("unavailable", f"{len(pending)} migrations are pending")
-    end, lags = await read_lags(services.queries, services.log)
-    return respond(machine_models.Ready("ready", end, [_view(lag) for lag in lags]))
+    return respond(_view(await read_standing(services.pool, services.log)))
 
 
 async def metrics(call: Call) -> web.Response:
     """GET /metrics"""
     services = call.services
     try:
-        _, lags = await read_lags(services.queries, services.log)
+        standing = await read_standing(services.pool, services.log)
     except psycopg.OperationalError:
-        lags = []
-    return web.Response(body=services.metrics.exposition(lags), headers={"Content-Type": CONTENT_TYPE})
+        standing = None
+    return web.Response(body=services.metrics.exposition(standing), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def jwks(call: Call) -> web.Response:
@@ -49,5 +48,11 @@ async def jwks(call: Call) -> web.Response:
     return respond(call.services.keys.jwks(), cache=REVALIDATE)
 
 
-def _view(lag: Lag) -> machine_models.Reader:
-    return machine_models.Reader(lag.name, lag.position, lag.events, lag.seconds)
+def _view(standing: Standing) -> machine_models.Ready:
+    readers = [
+        machine_models.Reader(
+            lag.name, lag.position, lag.events, lag.seconds, parked_events=standing.parked.get(lag.name, 0)
+        )
+        for lag in standing.readers
+    ]
+    return machine_models.Ready("ready", standing.log_end, standing.relay_trouble, readers)

@@ -24,11 +24,15 @@ class Reader(View):
     position: Annotated[int, Meta(description="Everything up to there is published, or applied.")]
     lag_events: Annotated[int, Meta(description="At most so many are not yet.")]
     lag_seconds: Annotated[float, Meta(description="The age of the oldest of them.")]
+    parked_events: Annotated[
+        int, Meta(description="Kept aside because they could not be applied, or follow one that could not.")
+    ]
 
 
 class Ready(View):
     status: Literal["ready"]
     log_end: Annotated[int, Meta(description="The position of the newest event.")]
+    relay_trouble: Annotated[str | None, Meta(description="Why nothing is published until somebody has looked.")]
     readers: list[Reader]
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads under `/metrics`: this process's requests, what waits, how far the read models lag.
+"""What Prometheus reads under `/metrics`: this process's requests, how far the read models lag, what is parked.
 
 With `PROMETHEUS_MULTIPROC_DIR` set, prometheus_client keeps the figures in files, and any process that shares the port
 answers for all of them.
@@ -7,12 +7,12 @@ answers for all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from api.progress import Lag
+from api.progress import Standing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,23 +59,61 @@ class Metrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def exposition(self, lags: Sequence[Lag]) -> bytes:
-        """The text format. `lags` is empty while the database is away."""
+    def exposition(self, standing: Standing | None) -> bytes:
+        """The text format. `standing` is None while the database is away."""
         shared = self._registry
         # The variable is prometheus_client's own, not a setting of ours.
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             shared = CollectorRegistry()
             MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared) + _exposed(lags)
+        return generate_latest(shared) + (b"" if standing is None else _exposed(standing))
 
 
-def _exposed(lags: Sequence[Lag]) -> bytes:
-    """Lags as text: they are read from the database, the same in every process, and so not part of its own figures."""
-    lines = []
-    for metric, text, values in (
-        ("stagedoor_lag_events", "Events of the log not yet published, or applied.", [lag.events for lag in lags]),
-        ("stagedoor_lag_seconds", "Age of the oldest of them.", [lag.seconds for lag in lags]),
-    ):
-        lines += [f"# HELP {metric} {text}", f"# TYPE {metric} gauge"]
-        lines += [f'{metric}{{name="{lag.name}"}} {value}' for lag, value in zip(lags, values, strict=True)]
+def _exposed(standing: Standing) -> bytes:
+    """As text: it is read from the database, the same in every process, and so not part of its own figures."""
+    readers = [(f'name="{reader.name}"', reader) for reader in standing.readers]
+    places = [(f'model="{place.model}",partition="{place.partition}"', place) for place in standing.checkpoints]
+    lines = [
+        *_gauge(
+            "lag_events", "Events of the log not yet published, or applied.", ((at, one.events) for at, one in readers)
+        ),
+        *_gauge("lag_seconds", "Age of the oldest of them.", ((at, one.seconds) for at, one in readers)),
+        *_gauge(
+            "checkpoint_position",
+            "Up to there in the log the read model has applied the partition.",
+            ((at, one.position) for at, one in places),
+        ),
+        *_gauge(
+            "checkpoint_age_seconds",
+            "Since it was written; an old one is no lag.",
+            ((at, one.age_seconds) for at, one in places if one.age_seconds is not None),
+        ),
+        *_gauge(
+            "checkpoint_lag_events",
+            "At most so many events of the partition are published and not applied.",
+            ((at, one.events) for at, one in places),
+        ),
+        *_gauge(
+            "checkpoint_lag_seconds",
+            "The oldest of them is at most so old.",
+            ((at, one.seconds) for at, one in places),
+        ),
+        *_gauge(
+            "parked_events",
+            "Events kept aside because they could not be applied, or follow one that could not.",
+            ((f'model="{model}"', count) for model, count in standing.parked.items()),
+        ),
+        *_gauge(
+            "relay_trouble",
+            "1: the relay publishes nothing until somebody has looked.",
+            [("", int(standing.relay_trouble is not None))],
+        ),
+    ]
     return "\n".join([*lines, ""]).encode()
+
+
+def _gauge(name: str, text: str, samples: Iterable[tuple[str, float]]) -> list[str]:
+    """One metric's lines; a sample is its labels and its value."""
+    metric = f"stagedoor_{name}"
+    lines = [f"# HELP {metric} {text}", f"# TYPE {metric} gauge"]
+    return lines + [f"{metric}{{{labels}}} {value}" if labels else f"{metric} {value}" for labels, value in samples]
