@@ -12,7 +12,7 @@ from adapters.event_log import EventLog
 from projections.models import MODELS
 from projections.parked import count_parked
 from projections.positions import Progress, read_progress
-from projections.queries import Position
+from projections.rows import Position
 from projections.writer import REBUILT
 
 

@@ -79,9 +79,3 @@ async def read_progress(pool: AsyncConnectionPool) -> Progress:
     """
     async with pool.connection() as connection:
         return progress_of(await (await connection.execute(PROGRESS_QUERY, binary=True)).fetchall())
-
-
-async def read_positions(pool: AsyncConnectionPool) -> list[Position]:
-    """The relay's and every read model's."""
-    progress = await read_progress(pool)
-    return [progress.relay, *(progress.model(model) for model in MODELS)]

@@ -12,7 +12,6 @@ from psycopg_pool import AsyncConnectionPool
 from domain.money import Money
 from domain.order import Charge
 from projections.cursor import BadCursor, decode_cursor, encode_cursor
-from projections.positions import read_positions
 from projections.rows import (
     SELECT_ORDERS,
     SELECT_TICKETS,
@@ -20,7 +19,6 @@ from projections.rows import (
     IntentToCancel,
     OrderRow,
     Page,
-    Position,
     RefundDue,
     TicketRow,
     order_row,
@@ -35,7 +33,6 @@ __all__ = [
     "IntentToCancel",
     "OrderRow",
     "Page",
-    "Position",
     "Queries",
     "RefundDue",
     "TicketFilter",
@@ -152,12 +149,6 @@ class Queries:
     async def intents_to_cancel(self, limit: int) -> list[IntentToCancel]:
         """Intents that may still take money for an ended order, but for what waits for its next try."""
         return [IntentToCancel(*row) for row in await self._rows(_INTENTS_TO_CANCEL, (CANCEL_INTENT, limit))]
-
-    # Progress -----------------------------------------------------------------------------------------------------
-
-    async def positions(self) -> list[Position]:
-        """How far the relay and every read model are."""
-        return await read_positions(self._pool)
 
     async def _rows(self, query: str | bytes, parameters: Any, *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:

@@ -1,7 +1,7 @@
 """What is parked: an event that cannot be read or projected, and everything that follows for its aggregate.
 
 Others flow on. A parked event is kept with its message, so that it can be looked at. Once a version runs that can read
-it, rebuilding the read model (`stagedoor replay`) applies from the log what was parked.
+it, `stagedoor parked retry` applies from the log what was parked, and so does a rebuild (`stagedoor replay`).
 """
 
 from __future__ import annotations
