@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,6 +19,13 @@ COMMANDS = {
     "import": ("cli.importing:import_listings", "List tickets from a JSON or CSV file."),
     "verify": ("cli.verify:verify", "Compare every read model and aggregate with the event log."),
     "replay": ("cli.replay:replay", "Rebuild the read models from the event log."),
+    "status": ("cli.status:status", "Show how far the relay and every read model are, and what is parked."),
+    "parked": ("cli.parked:parked", "List, show, retry or drop events that could not be projected."),
+    "audit": ("cli.audit.commands:audit", "Show everything that happened to a ticket, an order or an account."),
+    "what-if": ("cli.what_if.command:what_if", "Replay the log under another rule and show the difference."),
+    "backup": ("cli.backup.commands:backup", "Write a backup of the database, with its checks."),
+    "restore": ("cli.backup.commands:restore", "Put a backup in the place of the database."),
+    "repair": ("cli.repair:repair", "Bring Kafka and the read models in line with the event log after a restore."),
     "admin": ("cli.admin:admin", "Make an account an administrator."),
     "migrate": ("cli.services:migrate", "Make or update the database schema and the Kafka topics."),
     "api": ("cli.services:api", "Run the HTTP API alone."),
@@ -95,7 +103,8 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """The console entry point."""
+    """The console entry point. What connects to PostgreSQL tells its name, for whoever asks who is connected."""
+    os.environ.setdefault("PGAPPNAME", " ".join(["stagedoor", *sys.argv[1:2]]))
     sys.exit(run(sys.argv[1:]))
 
 

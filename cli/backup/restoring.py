@@ -1,0 +1,114 @@
+"""Putting a backup in the place of the database: restored beside it, checked, then swapped by name.
+
+Until the swap the present database is not touched, and after it, it is there under another name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from adapters.database import connection_options, pending_migrations
+from adapters.log_sections import broken_sections
+from cli.backup import databases
+from cli.backup.errors import BackupFailedError, DamagedBackupError
+from cli.backup.figures import differences, is_marketplace, read_figures
+from cli.backup.manifest import DUMP, Manifest
+from cli.backup.positions import advance_positions, last_position
+from cli.backup.programs import find, run
+from cli.embedded.console import Console
+from cli.target import CannotStartError
+
+JOBS = 2
+"""Connections that load and build indexes at once."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done."""
+
+    name: str
+    former: str
+    """The name under which the database that was there is kept."""
+    next_position: int
+    """Of the next event."""
+    pending: list[str]
+    """Migrations that this program has and the backup had not."""
+
+
+def restore_backup(database_url: str, backup: Path, manifest: Manifest, data_dir: Path, console: Console) -> Restored:
+    """Restores a backup that was read and checked.
+
+    Raises:
+        BackupFailedError: it could not be restored, or is not what its manifest says; nothing has changed.
+        CannotStartError: the database is in use, or this role or these programs cannot restore it.
+    """
+    try:
+        return _restore(database_url, backup, manifest, data_dir, console)
+    except psycopg.Error as error:
+        raise BackupFailedError(f"nothing was restored: {error}") from error
+
+
+def _restore(database_url: str, backup: Path, manifest: Manifest, data_dir: Path, console: Console) -> Restored:
+    name, major, seen = _look(database_url)
+    if major < manifest.postgresql:
+        raise CannotStartError(f"the backup is of PostgreSQL {manifest.postgresql}, this server is PostgreSQL {major}")
+    pg_restore = find(data_dir, major).pg_restore
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ").lower()
+    fresh, former = (databases.suffixed(name, f"_{what}_{stamp}") for what in ("restoring", "before"))
+    fresh_url = make_conninfo(database_url, dbname=fresh)
+    with databases.maintenance(database_url) as server:
+        databases.require_unused(server, name)
+        owner = databases.create_like(server, fresh, name)
+    try:
+        arguments = [
+            "--exit-on-error", "--no-owner", "--no-privileges", f"--role={owner}", f"--jobs={JOBS}", str(backup / DUMP)
+        ]  # fmt: skip
+        run(pg_restore, arguments, fresh_url, console, lambda: "pg_restore is at work")
+        next_position, pending = _check(fresh_url, manifest, seen)
+        with databases.maintenance(database_url) as server:
+            databases.swap(server, name, fresh, former)
+    except BaseException:
+        with databases.maintenance(database_url) as server:
+            databases.drop(server, fresh)
+        raise
+    return Restored(name, former, next_position, pending)
+
+
+def _look(database_url: str) -> tuple[str, int, int]:
+    """The database's name, its server's major version, and the last position it ever gave to an event."""
+    with psycopg.connect(database_url, autocommit=True, **connection_options()) as connection:
+        last = last_position(connection) if is_marketplace(connection) else 0
+        return connection.info.dbname, connection.info.server_version // 10_000, last
+
+
+def _sign_everybody_out(connection: psycopg.Connection[Any]) -> None:
+    """Sessions that ended after the backup would be alive again, and tokens given out since would still be good."""
+    connection.execute("UPDATE sessions SET ended_at = clock_timestamp() WHERE ended_at IS NULL")
+    connection.execute("DELETE FROM signing_keys")  # the API makes a new one
+
+
+def _check(database_url: str, manifest: Manifest, seen: int) -> tuple[int, list[str]]:
+    """Compares the restored database with the manifest and makes it ready; the next position and what is to migrate.
+
+    Raises:
+        DamagedBackupError: it is another one.
+    """
+    options: dict[str, Any] = connection_options(statement_timeout_ms=0)
+    with psycopg.connect(database_url, autocommit=True, **options) as connection:
+        figures = read_figures(connection)
+        wrong = differences(manifest.database, figures)
+        if not wrong and figures.sections:
+            wrong = [f"section {section.number} of the log was changed" for section, _ in broken_sections(connection)]
+        if wrong:
+            raise DamagedBackupError(f"what was restored is not what the manifest says: {'; '.join(wrong[:5])}")
+        connection.execute("ANALYZE")  # or the planner knows nothing of its size
+        _sign_everybody_out(connection)
+        # Positions that the former database gave to events were published, perhaps: they are not given to others.
+        next_position = advance_positions(connection, seen)
+        return next_position, pending_migrations(set(figures.migrations))
