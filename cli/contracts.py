@@ -85,10 +85,10 @@ def event_catalogue() -> str:
         "has `sequence` (1, 2, 3 … per key, no gaps), `position` (place in the log, grows with gaps), `causationid`,",
         "`correlationid` and, where there is one, `actor` and `traceparent`. The whole schema: `asyncapi.json`.",
         "",
-        "After an older backup was restored and repaired (`stagedoor repair`), the topics begin anew: offsets start at 0,",
-        "and every event of the restored log comes again. Events published after that backup never come again, and their",
-        "key and sequence may come with another event at a higher `position`. A consumer that keeps state empties it and",
-        "reads from the beginning; it can tell by a partition that ends before the offset it had reached.",
+        "After an older backup was restored and repaired (`stagedoor repair`), the topics begin anew: offsets start at",
+        "0, and every event of the restored log comes again. Events published after that backup never come again, and",
+        "their key and sequence may come with another event at a higher `position`. A consumer that keeps state",
+        "empties it and reads from the beginning; it can tell by a partition that ends before its own offset.",
         "",
     ]
     for topic, description in _CHANNELS.items():
