@@ -2,30 +2,34 @@
 
 Most of the log is folded without any lock. For the last events the worker is kept out (readers are not), and the swap,
 the checkpoints and the parked events are one transaction. What Kafka delivers again afterwards is at or below the new
-rows' versions and changes nothing.
+rows' versions and changes nothing. Whatever ends it before the swap, the next one goes on (`rebuild_notes`), and
+before the swap it says what will be different (`rebuild_compare`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
-import msgspec
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
 from domain.published import PublishedEvent
+from projections import rebuild_notes as notes
 from projections import shadow
 from projections.log import Log
-from projections.projection import Change, Projection, SequenceGap, fold_some
+from projections.projection import Projection, SequenceGap
+from projections.rebuild_alone import REBUILD_LOCK, RebuildError, alone
+from projections.rebuild_compare import Comparison, compare
+from projections.rebuild_fold import Folded, Folder
 from projections.statements import statements
-from projections.writer import REBUILT, Parked, checkpoint, park
+from projections.writer import REBUILT, checkpoint
+
+__all__ = ["REBUILD_LOCK", "RebuildError", "Rebuilt", "rebuild"]
 
 CHUNK = 10_000
 """Events folded at a time: tens of megabytes, and a hot listing is one update among thousands of events."""
@@ -40,25 +44,23 @@ MAX_PARKED = 10_000
 LOCK_TIMEOUT_MS = 5_000
 """Somebody who keeps the table that long stops the rebuild, rather than all others who would wait behind it."""
 
-REBUILD_LOCK = 0x5D00_0003
-"""The advisory lock of the one rebuild that may run."""
-
-
-class RebuildError(Exception):
-    """The rebuild was given up; the live read models are as they were. The text says why."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """What a rebuild did."""
 
     events: int
-    """Folded, of all topics."""
+    """Folded, of all topics, by this one and those it went on from."""
+    earlier: int
+    """Of these, folded before this one began."""
     seconds: float
+    """Of this one."""
     position: int
     """Of the last event folded."""
     parked: int
     """Events that could not be projected, with what followed them."""
+    compared: tuple[Comparison, ...]
+    """By model; one that is not here took too long to compare."""
 
 
 async def rebuild(
@@ -66,76 +68,156 @@ async def rebuild(
     log: Log,
     projections: Iterable[Projection],
     progress: Callable[[int, int], None] = lambda _position, _end: None,
+    *,
+    say: Callable[[str], None] = lambda _line: None,
+    from_start: bool = False,
+    dry_run: bool = False,
 ) -> Rebuilt:
-    """Rebuilds the read models in one pass over the log.
+    """Rebuilds the read models in one pass over the log. Cancelled or cut off at any point, the next one goes on.
 
     Args:
         pool: with at least two connections.
-        progress: told after every chunk how far in the log it is, and where that ends (positions).
+        progress: told at first and after every chunk how far in the log it is, and where that ends (positions).
+        say: told in a line what it does besides.
+        from_start: go on from nothing, whatever there is.
+        dry_run: build and compare, and leave the live read models as they are.
 
     Raises:
         RebuildError: see there.
         psycopg.Error: the database refused or went away; the live read models are as they were.
     """
     began = monotonic()
-    async with pool.connection() as connection, _alone(connection):
-        build = _Build(connection, log, tuple(projections), progress)
-        try:
-            await build.run()
-        finally:
-            await build.forget_next()
-            if not connection.closed:
-                await connection.execute("RESET synchronous_commit")
-                for projection in build.projections:
-                    await shadow.drop(connection, projection.model)
-    return Rebuilt(build.events, monotonic() - began, build.position, sum(map(len, build.parked.values())))
-
-
-@asynccontextmanager
-async def _alone(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))).fetchone()
-    if row is None or not row[0]:
-        raise RebuildError("another rebuild is running")
+    build = _Build(pool, log, tuple(projections), progress=progress, say=say)
     try:
-        yield
-    finally:
-        if not connection.closed:
-            await connection.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
+        await build.run(from_start=from_start, dry_run=dry_run)
+    except asyncio.CancelledError:
+        if not await build.is_swapped():
+            raise  # else it came too late
+    return Rebuilt(build.events, build.earlier, monotonic() - began, build.position, build.parked, build.compared)
 
 
 class _Build:
     """One rebuild under way."""
 
+    _connection: AsyncConnection[Any]
+
     def __init__(
         self,
-        connection: AsyncConnection[Any],
+        pool: AsyncConnectionPool,
         log: Log,
         projections: tuple[Projection, ...],
+        *,
         progress: Callable[[int, int], None],
+        say: Callable[[str], None],
     ) -> None:
-        self.projections = projections
         self.position = 0
         self.events = 0
-        self.parked: dict[str, list[Parked]] = {projection.model: [] for projection in projections}
-        self._stuck: set[tuple[str, UUID]] = set()
-        self._connection = connection
+        self.earlier = 0
+        self.parked = 0
+        self.compared: tuple[Comparison, ...] = ()
+        self._pool = pool
         self._log = log
+        self._projections = projections
         self._progress = progress
+        self._say = say
+        self._models = [projection.model for projection in projections]
+        self._fingerprints: dict[str, str] = {}
+        self._folder = Folder(projections, ())
         self._end = 0
         self._next: asyncio.Future[list[PublishedEvent]] | None = None
+        self._swapping = False
 
-    async def run(self) -> None:
+    async def run(self, *, from_start: bool, dry_run: bool) -> None:
+        async with self._pool.connection() as self._connection, alone(self._connection):
+            try:
+                await self._begin(from_start=from_start)
+                await self._fill()
+                await (self._drop() if dry_run else self._swap())
+            except RebuildError:
+                await self._drop()
+                raise
+            finally:
+                await self._forget_next()
+
+    async def is_swapped(self) -> bool:
+        """Whether the new tables are live. A cancellation can come while the swap is being committed, or after it."""
+        if not self._swapping:
+            return False
+        async with self._pool.connection() as connection:
+            return await notes.left_at(connection, self._models) is None
+
+    async def _begin(self, *, from_start: bool) -> None:
+        """Finds what it can go on from, or makes empty shadows."""
+        for projection in self._projections:
+            self._fingerprints[projection.model] = await notes.fingerprint(self._connection, projection)
+        self._end = await self._log.end()
+        note = None if from_start else await self._unfinished()
+        if note is None:
+            await self._begin_anew()
+        else:
+            self.position, self.events, self.earlier, self.parked = note.position, note.events, note.events, note.parked
+            self._folder = Folder(self._projections, note.stuck)
+            self._say(f"going on from position {self.position:,}")
+        self._progress(self.position, self._end)
+
+    async def _unfinished(self) -> notes.Note | None:
+        try:
+            return await notes.find(self._connection, self._fingerprints, self._end)
+        except notes.Outdated as why:
+            self._say(f"beginning anew: {why}")
+            return None
+
+    async def _begin_anew(self) -> None:
+        async with self._connection.transaction():
+            for model in self._models:
+                await shadow.create(self._connection, model)
+            await notes.begin(self._connection, self._fingerprints)
+
+    async def _fill(self) -> None:
+        """Folds the log into the shadows and compares them with the live tables, all without a lock."""
+        await self._catch_up()
+        self._say("making the indexes")
+        for model in self._models:
+            await shadow.finish(self._connection, model)
+        await self._catch_up()
+        self._say("comparing with the live tables")
+        self.compared = await compare(self._pool, self._connection, self._log, self._projections, self._fold_all)
+
+    async def _drop(self) -> None:
+        """Leaves nothing behind."""
+        async with self._connection.transaction():
+            for model in self._models:
+                await shadow.drop(self._connection, model)
+            await notes.forget(self._connection, self._models)
+            await notes.tidy(self._connection)
+
+    async def _swap(self) -> None:
+        """Folds the last events with the worker locked out, and puts the shadows in the live tables' place."""
         connection = self._connection
-        for projection in self.projections:
-            await shadow.create(connection, projection.model)
-        await connection.execute("SET synchronous_commit = off")  # there is nothing to lose until the swap
-        await self._catch_up()
-        for projection in self.projections:
-            await shadow.finish(connection, projection.model)
-        await self._catch_up()
-        await connection.execute("RESET synchronous_commit")
+        self._swapping = True
         async with connection.transaction():
-            await self._swap()
+            await connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
+            await connection.execute(SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT_MS))
+            for model in self._models:
+                await connection.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(model)))
+            await self._forget_next()  # it was read before the lock
+            while await self._fold_chunk():
+                pass
+            for projection in self._projections:
+                await self._swap_one(projection)
+            await notes.hand_over(connection, self._models)
+            await notes.forget(connection, self._models)
+            await notes.tidy(connection)
+
+    async def _swap_one(self, projection: Projection) -> None:
+        if await notes.fingerprint(self._connection, projection) != self._fingerprints[projection.model]:
+            raise RebuildError(f"the table {projection.model} was changed meanwhile")
+        await shadow.swap(self._connection, projection.model)
+        await self._connection.execute(
+            "DELETE FROM parked_events WHERE model = %s AND (position IS NULL OR position <= %s)",
+            (projection.model, self.position),
+        )
+        await checkpoint(self._connection, projection, {REBUILT: self.position})
 
     async def _catch_up(self) -> None:
         """Folds until less than a chunk is left."""
@@ -145,84 +227,60 @@ class _Build:
                 if await self._fold_chunk() < CHUNK:
                     return
 
-    async def _swap(self) -> None:
-        connection = self._connection
-        await connection.execute(SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT_MS))
-        for projection in self.projections:
-            table = Identifier(projection.model)
-            await connection.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table))
-        await self.forget_next()  # it was read before the lock
-        while await self._fold_chunk():
+    async def _fold_all(self) -> int:
+        """Folds everything that is in the log by now; returns the position."""
+        await self._forget_next()  # it may have been read before
+        end = await self._log.end()
+        while self.position < end and await self._fold_chunk():
             pass
-        for projection in self.projections:
-            await shadow.swap(connection, projection.model)
-            await connection.execute(
-                "DELETE FROM parked_events WHERE model = %s AND (position IS NULL OR position <= %s)",
-                (projection.model, self.position),
-            )
-            await park(connection, projection, self.parked[projection.model])
-            await checkpoint(connection, projection, {REBUILT: self.position})
+        return self.position
 
     async def _fold_chunk(self) -> int:
         """Folds the next events of the log into the shadows; returns how many there were."""
         events = await (self._next or self._read(self.position))
         self._next = None
         if events:
-            changes = [(projection, self._changes(projection, events)) for projection in self.projections]
+            folded = self._fold(events)
             self.events += len(events)
             self.position = events[-1].position
             if len(events) == CHUNK:
                 self._next = asyncio.ensure_future(self._read(self.position))  # while this chunk is written
             async with self._connection.transaction():
-                for projection, of_model in changes:
-                    await self._write(projection, of_model)
+                for of_model in folded:
+                    await self._write(of_model)
+                await notes.reach(self._connection, self._models, self.position, self.events)
             self._end = max(self._end, self.position)
             self._progress(self.position, self._end)
         return len(events)
 
-    async def forget_next(self) -> None:
+    def _fold(self, events: list[PublishedEvent]) -> list[Folded]:
+        try:
+            folded = self._folder.fold(events)
+        except SequenceGap as error:
+            raise RebuildError(f"the log has a gap: {error}") from error
+        for of_model in folded:
+            self.parked += len(of_model.parked)
+            if self.parked > MAX_PARKED:
+                last = of_model.parked[-1].error
+                raise RebuildError(f"more than {MAX_PARKED} events cannot be projected, the last: {last}")
+        return folded
+
+    async def _forget_next(self) -> None:
         """Ends the reading ahead."""
         if self._next is not None:
             self._next.cancel()
-            await asyncio.wait([self._next])
+            await asyncio.gather(self._next, return_exceptions=True)
             self._next = None
 
     async def _read(self, position: int) -> list[PublishedEvent]:
         return await self._log.after(position, limit=CHUNK)
 
-    def _changes(self, projection: Projection, events: list[PublishedEvent]) -> list[Change]:
-        runs: dict[UUID, list[PublishedEvent]] = {}
-        for event in events:
-            if event.topic == projection.topic:
-                runs.setdefault(event.subject, []).append(event)
-        folded = (self._fold(projection, aggregate_id, run) for aggregate_id, run in runs.items())
-        return [change for change in folded if change is not None]
-
-    def _fold(self, projection: Projection, aggregate_id: UUID, run: list[PublishedEvent]) -> Change | None:
-        """One aggregate's change, as far as its events can be projected; the others are parked."""
-        change: Change | None = None
-        error: Exception | None = None
-        if (projection.model, aggregate_id) not in self._stuck:
-            change, error = fold_some(projection, run[0].sequence - 1, run)
-            if error is None:
-                return change
-            if isinstance(error, SequenceGap):
-                raise RebuildError(f"the log has a gap: {error}") from error
-            self._stuck.add((projection.model, aggregate_id))
-        reason = "follows a parked event" if error is None else f"{type(error).__name__}: {error}"
-        done = 0 if change is None else change.version - change.base
-        self.parked[projection.model] += [
-            # The event itself lies in the log: what is kept of it here is for people to read.
-            Parked(None, None, event.subject, event.sequence, event.position, msgspec.json.encode(event), reason)
-            for event in run[done:]
-        ]
-        if len(self.parked[projection.model]) > MAX_PARKED:
-            raise RebuildError(f"more than {MAX_PARKED} events cannot be projected, the last: {reason}")
-        return change
-
-    async def _write(self, projection: Projection, changes: list[Change]) -> None:
-        for query, parameters in statements(projection, (shadow.SCHEMA, projection.model), changes):
+    async def _write(self, folded: Folded) -> None:
+        projection = folded.projection
+        for query, parameters in statements(projection, (shadow.SCHEMA, projection.model), folded.changes):
             cursor = await self._connection.execute(query, parameters)
             if cursor.rowcount != len(parameters[0]):
                 missing = len(parameters[0]) - cursor.rowcount
                 raise RebuildError(f"the log has a gap: earlier events of {missing} aggregates are missing")
+        if folded.parked:
+            await notes.park(self._connection, projection, folded.parked)

@@ -21,7 +21,9 @@ _PRIMARY_KEY = (
 )
 _INDEXES = (
     "SELECT replace(pg_get_indexdef(indexrelid), format(' ON %%I.%%I ', current_schema(), %s::text),"
-    " format(' ON %%I.%%I ', %s::text, %s::text)) FROM pg_index WHERE indrelid = to_regclass(%s) AND NOT indisprimary"
+    " format(' ON %%I.%%I ', %s::text, %s::text)) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    " WHERE indrelid = to_regclass(%s) AND NOT indisprimary"
+    " AND to_regclass(format('%%I.%%I', %s::text, relname)) IS NULL ORDER BY relname"
 )
 _RIGHTS = (
     "SELECT format('GRANT %%s ON %%I.%%I TO %%s', privilege_type, %s::text, relname,"
@@ -48,12 +50,18 @@ async def create(connection: AsyncConnection[Any], table: str) -> None:
 
 
 async def finish(connection: AsyncConnection[Any], table: str) -> None:
-    """Gives a filled shadow the live table's other indexes and rights; made at once, an index costs least."""
+    """Gives a filled shadow the live table's other indexes and rights; made at once, an index costs least.
+
+    What it has already stays: one that was interrupted goes on with the next index.
+    """
+    for (statement,) in await _all(connection, _INDEXES, (table, SCHEMA, table, table, SCHEMA)):
+        async with connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = 0")  # an index over millions of rows takes its time
+            await connection.execute(SQL(statement))
     async with connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0")  # an index over millions of rows takes its time
-        for query, parameters in ((_INDEXES, (table, SCHEMA, table, table)), (_RIGHTS, (SCHEMA, table))):
-            for (statement,) in await _all(connection, query, parameters):
-                await connection.execute(SQL(statement))
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        for (statement,) in await _all(connection, _RIGHTS, (SCHEMA, table)):
+            await connection.execute(SQL(statement))
         await connection.execute(SQL("ANALYZE {}").format(Identifier(SCHEMA, table)))
 
 

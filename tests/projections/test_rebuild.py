@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.event_log import EventLog
 from domain.published import PublishedEvent
 from projections import rebuild as module
+from projections import rebuild_alone
 from projections.models import MODELS
 from projections.projection import Projection
 from projections.rebuild import REBUILD_LOCK, RebuildError, rebuild
@@ -192,7 +193,10 @@ async def test_a_gap_in_the_log_leaves_everything_as_it_was(
         assert left.fetchall() == []
 
 
-async def test_one_rebuild_at_a_time(told: Story, pool: AsyncConnectionPool, database_url: str) -> None:
+async def test_one_rebuild_at_a_time(
+    told: Story, pool: AsyncConnectionPool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild_alone, "ALONE_TIMEOUT_MS", 200)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (REBUILD_LOCK,))
         with pytest.raises(RebuildError, match="another"):
