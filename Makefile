@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test check bench contracts lock clean
+.PHONY: run test check crash bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -21,6 +21,11 @@ run: $(STAMPS)/installed
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests -m "not long"
+
+# Every fault injected, then buyers under random kills: `make crash SEED=7 MINUTES=10`.
+crash: $(STAMPS)/dev
+	@$(BIN)/python -m pytest tests/faults tests/crash tests/backup -m "long or not long"
+	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 check: $(STAMPS)/dev
 	@echo "ruff check"; $(BIN)/ruff check .

@@ -171,6 +171,7 @@ def wait(check: Callable[[], object], what: str) -> None:
     asyncio.run(eventually(check, what))
 
 
+@pytest.mark.long
 def test_after_an_older_backup_the_relay_stands_still_until_the_repair(  # noqa: PLR0917 - fixtures
     sold: str,
     stagedoor: Stagedoor,

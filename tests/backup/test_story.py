@@ -46,6 +46,7 @@ def buy(up: Up, buyer: str, ticket_id: str, total: int) -> None:
     eventually(lambda: sold(up, ticket_id), lambda count: count == total)
 
 
+@pytest.mark.long
 def test_an_older_backup_is_restored_and_all_is_well_again(up: Up, tmp_path: Path) -> None:
     buyer = sign_in(up, "signup", "buyer")
     ticket_id = up.list_ticket(up.sign_up("seller"))
