@@ -114,7 +114,8 @@ def linearize(run: Run, evidence: Evidence) -> None:
         event.subject: event.data["listing"]["hold_seconds"] for event in evidence.log if event.type == "TicketCreated"
     }
     path = run.plan.folder / "steps.jsonl"
-    linear.write(path, linear.steps(run.recorder.tries, holds, deadlines(evidence.log), endings(evidence.log)))
+    known = linear.Known(evidence.orders, holds, deadlines(evidence.log), endings(evidence.log))
+    linear.write(path, linear.steps(run.recorder.tries, known))
     verdict = linear.check(path, run.plan.folder)
     run.say(verdict.text)
     if verdict.code == linear.ILLEGAL:

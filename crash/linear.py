@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from crash.history import CANCEL, EDIT, OFFER, PAY, RESERVE, Operation, Try, operations
+from crash.evidence import Order
+from crash.history import BAD_CARD, CANCEL, EDIT, OFFER, PAY, RESERVE, Operation, Try, operations
+from crash.invariants import CANCELLED, COMPLETED
 
 PROGRAM = Path(__file__).with_name("linearizability")
 BUILD_SECONDS = 300.0
@@ -58,42 +60,67 @@ class Verdict:
     text: str
 
 
-def steps(
-    tries: Sequence[Try], hold_seconds: Mapping[str, int], deadlines: Mapping[str, int], endings: Mapping[str, int]
-) -> Iterator[Step]:
-    """All lines.
+@dataclass(frozen=True)
+class Known:
+    """What is known besides the requests."""
+
+    orders: Sequence[Order]
+    """As their buyers read them in the end: what they saw, too. It tells of most lost answers what came of the request,
+    and without it the checker would have to try both for each of them, all combinations."""
+    hold_seconds: Mapping[str, int]
+    """By listing."""
+    deadlines: Mapping[str, int]
+    """By order, nanoseconds since 1970."""
+    endings: Mapping[str, int]
+    """When the house took back or sold an order's units, in the same way; from the log."""
+
+
+def steps(tries: Sequence[Try], known: Known) -> Iterator[Step]:
+    """All lines."""
+    done = operations(tries)
+    status = {order.id: order.status for order in known.orders}
+    answered = {operation.order for operation in done if operation.kind == RESERVE}
+    strange = {(one.person, one.listing, one.units) for one in known.orders if one.id not in answered}
+    cancelled = {operation.order for operation in done if operation.kind == CANCEL and operation.outcome == "ok"}
+    for operation in done:
+        first = operation.first
+        if operation.outcome == "unknown" and not _may_have_happened(first, status.get(first.order or ""), strange):
+            continue
+        if operation.outcome == "unknown" and operation.kind == CANCEL and operation.order in cancelled:
+            continue  # it was the other one that did it
+        if operation.kind == OFFER and operation.answered is not None and operation.outcome == "ok":
+            yield Step(kind="listing", listing=_known(operation.answered.listing), units=_known(first.quantity))
+        elif operation.kind in (PAY, CANCEL, EDIT):
+            yield _asked(operation)
+        elif operation.kind == RESERVE:
+            yield from _reserved(operation, known)
+
+
+def _may_have_happened(asked: Try, status: str | None, strange: Collection[tuple[int, str, int]]) -> bool:
+    """Whether a request whose answer was lost may have changed what others see, by what there was in the end.
 
     Args:
-        hold_seconds: by listing.
-        deadlines: by order, nanoseconds since 1970.
-        endings: when the house took back or sold an order's units, in the same way; from the log.
+        status: of the order it was about.
+        strange: person, listing and units of the orders whose id nobody was told.
     """
-    for operation in operations(tries):
-        one = operation.answered or operation.first
-        if operation.kind == OFFER and operation.outcome == "ok":
-            yield Step(kind="listing", listing=_known(one.listing), units=_known(one.quantity))
-        elif operation.kind in (PAY, CANCEL, EDIT):
-            yield from _asked(operation)
-        elif operation.kind == RESERVE:
-            yield from _reserved(operation, hold_seconds, deadlines, endings)
+    if asked.kind == RESERVE:
+        return (asked.person, asked.listing, asked.quantity) in strange
+    if asked.kind == PAY:
+        return status == COMPLETED and asked.card != BAD_CARD
+    return asked.kind == CANCEL and status == CANCELLED
 
 
-def _asked(operation: Operation) -> Iterator[Step]:
+def _asked(operation: Operation) -> Step:
     step = _step(operation)
     step.order = operation.first.order or ""
     if operation.outcome == "ok" and operation.answered is not None:
         body: dict[str, Any] = operation.answered.body()
         step.charge = body.get("charge_id") or ""
         step.sold = body.get("sold", 0)
-    declined = operation.kind == PAY and operation.first.card != "pm_card_visa"
-    if operation.outcome == "unknown" and (operation.kind == EDIT or declined):
-        return  # whether it happened changes nothing that others can see
-    yield step
+    return step
 
 
-def _reserved(
-    operation: Operation, hold_seconds: Mapping[str, int], deadlines: Mapping[str, int], endings: Mapping[str, int]
-) -> Iterator[Step]:
+def _reserved(operation: Operation, known: Known) -> Iterator[Step]:
     step = _step(operation)
     step.units = _known(operation.first.quantity)
     if operation.outcome == "refused":
@@ -103,11 +130,12 @@ def _reserved(
     yield step
     expiry = Step(kind="expire", listing=step.listing, order=step.order, outcome="ok")
     if operation.order is None:
-        expiry.call = step.call + hold_seconds[step.listing] * SECOND_NS
+        expiry.call = step.call + known.hold_seconds[step.listing] * SECOND_NS
         yield expiry
         return
-    expiry.call = deadlines[operation.order]
-    ended = endings.get(operation.order)
+    # An API that was paused decides by a time it read before; then a deadline may be older than the request.
+    expiry.call = max(step.call, known.deadlines[operation.order])
+    ended = known.endings.get(operation.order)
     if ended is None or ended >= expiry.call:
         expiry.returned = ended
         yield expiry

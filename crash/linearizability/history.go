@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sort"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -64,7 +65,30 @@ func read(input io.Reader) ([]*history, error) {
 		}
 		of.note(one)
 	}
+	for _, one := range all {
+		one.rank()
+	}
 	return all, lines.Err()
+}
+
+// rank puts the deadlines in a row: one clock, the database's, lets them pass. Without that the search would try every
+// order of all that fell due while the house was down.
+func (h *history) rank() {
+	var due []*porcupine.Operation
+	for number := range h.operations {
+		one := &h.operations[number]
+		if input := one.Input.(operation); input.kind == "expire" && !input.unknown() {
+			due = append(due, one)
+		}
+	}
+	sort.SliceStable(due, func(a, b int) bool {
+		return due[a].Call < due[b].Call || due[a].Call == due[b].Call && due[a].Return < due[b].Return
+	})
+	for rank, one := range due {
+		input := one.Input.(operation)
+		input.rank = rank
+		one.Input = input
+	}
 }
 
 // note adds an operation. Its input is what was asked, its output what was answered; both are made comparable numbers,

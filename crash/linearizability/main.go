@@ -22,6 +22,9 @@ const (
 	unreadable
 )
 
+// listingSeconds bounds the search in one listing, so that a hard one leaves time for the others.
+const listingSeconds = 30
+
 // pictureSeconds bounds the second search, which collects what the picture shows.
 const pictureSeconds = 20
 
@@ -64,9 +67,9 @@ func run(path, pictures string, limit time.Duration) int {
 	return verdict
 }
 
-// left is the time until then, never none at all: to Porcupine zero means for ever.
+// left is the time for a listing, never none at all: to Porcupine zero means for ever.
 func left(then time.Time) time.Duration {
-	return max(time.Until(then), time.Millisecond)
+	return max(min(time.Until(then), listingSeconds*time.Second), time.Millisecond)
 }
 
 // draw writes the picture of an illegal history and gives its path.

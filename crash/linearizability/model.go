@@ -12,6 +12,7 @@ type operation struct {
 	order int // its number; -1: a reservation that was refused, or an edit
 	units int
 	name  string
+	rank  int // of a deadline, in the row of all of them
 }
 
 // answer is what came back.
@@ -37,6 +38,7 @@ type state struct {
 	available int
 	sold      int
 	holds     int // orders that are held
+	passed    int // deadlines
 	orders    string
 }
 
@@ -142,16 +144,18 @@ func (h *history) cancel(now *state, asked operation, told answer) bool {
 
 // expire is what passes with time: from the deadline on the units are anybody's.
 func (h *history) expire(now *state, asked operation, _ answer) bool {
-	switch now.orders[asked.order] {
-	case none:
+	is := now.orders[asked.order]
+	if is == none {
 		return false // its deadline comes after it
-	case held:
-		if asked.unknown() { // nobody can ever pay or cancel it
-			return h.become(now, asked.order, gone)
-		}
-		return h.become(now, asked.order, lapsed)
 	}
-	return true
+	if asked.unknown() { // nobody can ever pay or cancel it
+		return is != held || h.become(now, asked.order, gone)
+	}
+	if asked.rank != now.passed {
+		return false
+	}
+	now.passed++
+	return is != held || h.become(now, asked.order, lapsed)
 }
 
 // unknown tells an order whose buyer never learned its id.

@@ -66,6 +66,18 @@ func TestVerdicts(t *testing.T) {
 			line("expire", "unknown-1", "ok", `"call":20`),
 			line("reserve", "b", "ok", `"units":2,"call":5,"returned":6`),
 		}, linearizable},
+		"a later deadline that passed before an earlier one": {[]string{
+			line("reserve", "a", "ok", `"units":1,"call":1,"returned":2`),
+			line("reserve", "b", "ok", `"units":1,"call":1,"returned":2`),
+			line("expire", "a", "ok", `"call":3,"returned":9`), line("expire", "b", "ok", `"call":4,"returned":9`),
+			line("pay", "b", "refused", `"call":5,"returned":6`), line("pay", "a", "declined", `"call":7,"returned":8`),
+		}, illegal},
+		"deadlines that passed in a row": {[]string{
+			line("reserve", "a", "ok", `"units":1,"call":1,"returned":2`),
+			line("reserve", "b", "ok", `"units":1,"call":1,"returned":2`),
+			line("expire", "b", "ok", `"call":4,"returned":9`), line("expire", "a", "ok", `"call":3,"returned":9`),
+			line("pay", "a", "refused", `"call":5,"returned":6`), line("pay", "b", "declined", `"call":7,"returned":8`),
+		}, linearizable},
 		"paid and cancelled": {[]string{
 			reserved, line("pay", "a", "ok", `"charge":"x","call":3,"returned":6`),
 			line("cancel", "a", "ok", `"call":3,"returned":6`),

@@ -26,7 +26,8 @@ def run_demo(url: str, json_file: Path, *more: str) -> tuple[Result, dict[str, A
 
 
 def test_a_run_adds_up(market: StandIn, tmp_path: Path) -> None:
-    result, data = run_demo(market.url, tmp_path / "figures.json")
+    # Long enough for everything to happen at least once, also on a machine that is busy with something else.
+    result, data = run_demo(market.url, tmp_path / "figures.json", "--seconds", "4")
     assert result.exit_code == 0, result.output
     assert data["adds_up"]
     assert data["differences"] == []

@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 
 from crash import linear
-from crash.evidence import deadlines, endings
-from crash.history import BAD_CARD, EDIT, PAY, RESERVE, Try
-from crash.linear import Step
-from tests.crash.world import SECOND, good_log, good_tries, request
+from crash.evidence import Order, deadlines, endings
+from crash.history import CANCEL, EDIT, GOOD_CARD, PAY, RESERVE, Try
+from crash.linear import Known, Step
+from tests.crash.world import SECOND, good_log, good_orders, good_tries, order, request
 
 HOLDS = {"L": 46}
 
 
-def steps(tries: list[Try]) -> list[Step]:
-    return list(linear.steps(tries, HOLDS, deadlines(good_log()), endings(good_log())))
+def known(*more: Order, due: dict[str, int] | None = None) -> Known:
+    log = good_log()
+    return Known((*good_orders(), *more), HOLDS, {**deadlines(log), **(due or {})}, endings(log))
 
 
-def of(found: list[Step], kind: str, order: str = "") -> Step:
-    [step] = [one for one in found if one.kind == kind and one.order == order]
+def steps(tries: list[Try], *more: Order) -> list[Step]:
+    return list(linear.steps(tries, known(*more)))
+
+
+def of(found: list[Step], kind: str, of_order: str = "") -> Step:
+    [step] = [one for one in found if one.kind == kind and one.order == of_order]
     return step
 
 
@@ -45,16 +50,33 @@ def test_the_house_lets_expire_what_had_not_ended_by_its_deadline() -> None:
 
 
 def test_an_order_whose_answer_was_lost_may_happen_at_any_time_and_expires_after_that() -> None:
-    found = steps([good_tries()[0], request(2, RESERVE, 5, quantity=1, outcome="unknown", status=None)])
-    ordered, expiry = of(found, "reserve", "unknown-2"), of(found, "expire", "unknown-2")
+    lost = request(20, RESERVE, 5, quantity=5, outcome="unknown", status=None)
+    found = steps([*good_tries(), lost], order("D", "expired", 5))
+    ordered, expiry = of(found, "reserve", "unknown-20"), of(found, "expire", "unknown-20")
     assert (ordered.outcome, ordered.call, ordered.returned) == ("unknown", 5 * SECOND, None)
     assert (expiry.call, expiry.returned) == (51 * SECOND, None)
 
 
-def test_what_changes_nothing_is_left_out_when_its_answer_was_lost() -> None:
+def test_what_did_not_happen_or_changed_nothing_is_left_out_when_its_answer_was_lost() -> None:
     lost = {"outcome": "unknown", "status": None}
-    found = steps([good_tries()[0], request(2, EDIT, 5, **lost), request(3, PAY, 7, order="A", card=BAD_CARD, **lost)])
-    assert [one.kind for one in found] == ["listing"]
+    tries = [
+        request(20, EDIT, 5, **lost),
+        request(21, PAY, 7, order="C", card=GOOD_CARD, **lost),
+        request(22, CANCEL, 9, order="C", **lost),
+        request(24, CANCEL, 11, order="B", **lost),
+        request(23, RESERVE, 11, quantity=5, **lost),
+    ]
+    assert steps([*good_tries(), *tries]) == steps(good_tries())
+
+
+def test_what_may_have_happened_stays_when_its_answer_was_lost() -> None:
+    lost = {"outcome": "unknown", "status": None}
+    tries = [request(20, PAY, 7, order="A", card=GOOD_CARD, **lost), request(21, CANCEL, 9, order="B", **lost)]
+    found = steps([*(one for one in good_tries() if one.kind != CANCEL), *tries])
+    assert [(one.kind, one.order, one.returned) for one in found if one.outcome == "unknown"] == [
+        ("pay", "A", None),
+        ("cancel", "B", None),
+    ]
 
 
 def require_go() -> None:
@@ -76,9 +98,8 @@ def test_a_good_history_is_linearizable_and_an_oversale_is_not(tmp_path: Path) -
     linear.write(tmp_path / "good.jsonl", iter(steps(good_tries())))
     assert linear.check(tmp_path / "good.jsonl", tmp_path).code == linear.LINEARIZABLE
     oversale = request(11, RESERVE, 16, quantity=1, order="D", answer='{"id":"D"}')
-    log = good_log()
-    bad = linear.steps([*good_tries(), oversale], HOLDS, {**deadlines(log), "D": 60 * SECOND}, endings(log))
-    linear.write(tmp_path / "bad.jsonl", bad)
+    all_known = known(order("D", "expired"), due={"D": 60 * SECOND})
+    linear.write(tmp_path / "bad.jsonl", linear.steps([*good_tries(), oversale], all_known))
     verdict = linear.check(tmp_path / "bad.jsonl", tmp_path)
     assert verdict.code == linear.ILLEGAL
     assert "ILLEGAL" in verdict.text
