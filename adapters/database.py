@@ -10,6 +10,11 @@ from psycopg_pool import AsyncConnectionPool
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_WAIT_SECONDS = 5.0
+
+RECONNECT_SECONDS = 2.0
+"""How long a pool tries by itself, each time after twice as long a pause. Then whoever asks for a connection begins the
+next try, so that after a long outage nobody waits for a pause that has grown to half a minute."""
+
 STATEMENT_TIMEOUT_MS = 15_000
 """No query of ours takes longer; a hung one must not keep its connection."""
 
@@ -42,6 +47,7 @@ def make_pool(database_url: str, *, max_size: int, min_size: int = 1) -> AsyncCo
         max_size=max_size,
         open=False,
         timeout=POOL_WAIT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
         max_waiting=1_000,  # more than one process can have requests under way
         kwargs={"autocommit": True, **connection_options()},
     )

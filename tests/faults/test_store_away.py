@@ -20,9 +20,6 @@ def house(house_behind_proxy: House) -> House:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True, reason="the pool's tries to reconnect are twice as far apart each time (adapters/database.py)"
-)
 async def test_reads_are_answered_as_soon_as_orders_are(house: House, proxy: Proxy) -> None:
     ticket = await house.listing(await house.person())
     buyer = await house.person()
