@@ -73,7 +73,6 @@ class Heads:
     def advance(self, heads: Mapping[UUID, Head]) -> None:
         """Takes up what was appended."""
         for aggregate_id, head in heads.items():
-            self._heads.pop(aggregate_id, None)
-            self._heads[aggregate_id] = head
+            self.note(aggregate_id, *head)
         while len(self._heads) > MAX_HEADS:
             del self._heads[next(iter(self._heads))]

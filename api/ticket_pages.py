@@ -24,13 +24,7 @@ def page_reader(queries: Queries) -> Callable[[Sequence[TicketSearch]], Awaitabl
     """Reads pages. What it gives back raises `projections.queries.BadCursor` and `psycopg.OperationalError`."""
 
     async def read(searches: Sequence[TicketSearch]) -> dict[TicketSearch, Answer]:
-        pages = {search: await queries.tickets(*search) for search in searches}
-        return {
-            search: answer(
-                200, models.TicketPage([representations.ticket(row) for row in page.items], page.next_cursor)
-            )
-            for search, page in pages.items()
-        }
+        return {search: _answer(await queries.tickets(*search)) for search in searches}
 
     return read
 

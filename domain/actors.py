@@ -26,7 +26,7 @@ from eventsourcing.domain import OriginatorVersionError
 
 from domain.aggregate import Cause, Stamp
 from domain.errors import DomainError, IdempotencyKeyReused, Unavailable
-from domain.mailbox import Mailboxes
+from domain.mailbox import WHOLE_BATCH, Mailboxes
 from domain.ports import EventStore, StoreUnavailable, Transaction
 from domain.records import Outcome
 from domain.work import Batch, Cache, NotFetched, Once, R, Work
@@ -35,11 +35,6 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
 """Commands in one transaction: keeps the time others wait for the lock near ten milliseconds."""
-
-WHOLE_BATCH = 32
-"""Up to so many commands are taken all together; of more that wait, only half: so that while one half is on its way to
-the disk, there is something to do for the other. All at once they would wait for the disk together, and then the disk
-for them."""
 
 MAX_CACHED = 20_000
 """Aggregates in memory, about two kilobytes each."""
@@ -269,7 +264,11 @@ class Actors:
 
 
 def _share(waiting: int) -> int:
-    """How many of so many commands one batch takes."""
+    """How many of so many commands one batch takes.
+
+    Of more than `WHOLE_BATCH` that wait, only half: so that while one half is on its way to the disk, there is
+    something to do for the other. All at once they would wait for the disk together, and then the disk for them.
+    """
     return min(MAX_BATCH, max(WHOLE_BATCH, waiting // 2))
 
 

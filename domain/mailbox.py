@@ -23,8 +23,9 @@ MAX_WAITING = 30_000
 IDLE_TURNS = 2
 """Of the event loop: a request is read in one and becomes a command in the next."""
 
-ENOUGH = 32
-"""Messages that nobody need wait for more with."""
+WHOLE_BATCH = 32
+"""Up to so many messages are taken all together, and so many need not wait for more; see `_share` in `domain/actors.py`
+for what happens beyond."""
 
 
 class Addressed(Protocol):
@@ -91,7 +92,7 @@ class Mailboxes(Generic[M]):
     async def _gather(self) -> None:
         """Lets the loop read what has already arrived: ends when `IDLE_TURNS` turns in a row bring nothing more."""
         left = IDLE_TURNS
-        while left and len(self._waiting) < ENOUGH and not self._closed:
+        while left and len(self._waiting) < WHOLE_BATCH and not self._closed:
             known = len(self._waiting)
             await asyncio.sleep(0)
             left = IDLE_TURNS if len(self._waiting) > known else left - 1

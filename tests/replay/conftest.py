@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
-from adapters.database import make_pool
 from tests.projections.stories import Story, append
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
-    opened = make_pool(database_url, max_size=4)
-    await opened.open(wait=True)
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from adapters.database import make_pool
 from adapters.event_log import EventLog
@@ -17,16 +16,6 @@ from cli.embedded.console import Console
 from cli.supervisor import Supervisor
 from domain.published import PublishedEvent
 from tests.streams.parts import Part, eventually, parts, wipe
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
-    opened = make_pool(database_url, max_size=4)
-    await opened.open(wait=True)
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 @pytest.fixture
