@@ -14,10 +14,10 @@ from tests.e2e.test_up_end_to_end import require
 from tests.e2e.up import Up, eventually, free_port
 from tests.faults.client import Client
 from tests.faults.proxy import Proxy
-from tests.streams.conftest import apache, apache_address, log, make_builtin, part, pool, started
+from tests.streams.conftest import apache, apache_address, log, make_builtin, part, started
 from tests.streams.parts import Part
 
-__all__ = ["apache", "apache_address", "log", "make_builtin", "part", "pool", "sandbox_url", "started"]
+__all__ = ["apache", "apache_address", "log", "make_builtin", "part", "sandbox_url", "started"]
 
 StartApi = Callable[..., Client]
 
