@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Collection, Container, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
@@ -26,7 +28,7 @@ from adapters.event_chain import Heads
 from adapters.event_codec import EventMapper, decode_event, decode_snapshot, encode_snapshot
 from adapters.record_writer import write_records
 from domain.aggregate import Aggregate, Event
-from domain.ports import StoreUnavailable
+from domain.ports import StoreUnavailable, Unreadable
 from domain.records import Outcome, Record
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ LOCK_TIMEOUT_MS = 3_000
 
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 3_000
 """A process stopped while it holds the lock loses it, so that the others go on."""
+
+TRANSACTION_SECONDS = 8.0
+"""From the begin to the end: time to wait for the lock and for a slow disk. What takes longer hangs (a proxy that lost
+its other side, a server that was stopped), and is found out about on another connection."""
 
 MAX_WAITING_SNAPSHOTS = 64
 """Snapshots are an optimisation: when the disk cannot follow, they are left out."""
@@ -109,6 +115,18 @@ class PostgresEventStore:
         """Locks the log, see `domain.ports.EventStore.begin`."""
         try:
             connection = await self._connected()
+        except psycopg.Error as error:
+            await self._drop_connection()
+            raise StoreUnavailable(_reason(error)) from error
+        with _bounded(connection):
+            async with self._transaction(connection, after) as transaction:
+                yield transaction
+
+    @asynccontextmanager
+    async def _transaction(
+        self, connection: AsyncConnection[Any], after: int | None
+    ) -> AsyncIterator[PostgresTransaction]:
+        try:
             cursor = await connection.execute(_BEGIN if after is None else _BEGIN + _TAIL.format(after=after))
             transaction = await _begun(connection, cursor, self._mapper, self._heads, after)
         except psycopg.Error as error:
@@ -144,7 +162,8 @@ class PostgresEventStore:
     async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
-            await self._connection.execute(_SETUP)
+            with _bounded(self._connection):
+                await self._connection.execute(_SETUP)
         return self._connection
 
     async def _connect(self) -> AsyncConnection[Any]:
@@ -167,9 +186,10 @@ class PostgresEventStore:
             try:
                 if connection is None or connection.closed:
                     connection = await self._connect()
-                await connection.execute(
-                    _KEEP_SNAPSHOT, (stored.originator_id, stored.originator_version, stored.topic, stored.state)
-                )
+                with _bounded(connection):
+                    await connection.execute(
+                        _KEEP_SNAPSHOT, (stored.originator_id, stored.originator_version, stored.topic, stored.state)
+                    )
             except psycopg.Error as error:
                 log.warning("a snapshot was not stored: %s", _reason(error))
         if connection is not None:
@@ -222,29 +242,32 @@ class PostgresTransaction:
         self.committing = False
         self.committed = False
 
-    def events_of_others(self, wanted: Container[UUID]) -> list[Event] | None:
+    def events_of_others(self, wanted: Container[UUID]) -> list[Event | Unreadable] | None:
         """See `domain.ports.Transaction`; what is not wanted is not decoded."""
         if self._tail is None:
             return None
-        events = []
+        events: list[Event | Unreadable] = []
         for aggregate_id, topic, state, version, chain in self._tail:
             if aggregate_id in wanted:
-                events.append(decode_event(topic, state))
+                try:
+                    events.append(decode_event(topic, state))
+                except MapperDeserialisationError as error:
+                    events.append(Unreadable(aggregate_id, str(error)))
                 self._heads.note(aggregate_id, version, chain)
         return events
 
-    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate | Unreadable]:
         """See `domain.ports.Transaction`. A snapshot that cannot be read is passed over: the events are all there."""
-        loaded: dict[UUID, Aggregate] = {}
+        loaded: dict[UUID, Aggregate | Unreadable] = {}
         with _asking():
             for aggregate_id, topic, state in await self._rows(_SNAPSHOTS, (list(ids),)):
                 try:
                     loaded[aggregate_id] = decode_snapshot(topic, state)
                 except MapperDeserialisationError as error:
                     log.warning("%s", error)
-            versions = [loaded[aggregate_id].version if aggregate_id in loaded else 0 for aggregate_id in ids]
+            versions = [getattr(loaded.get(aggregate_id), "version", 0) for aggregate_id in ids]
             for aggregate_id, topic, state, version, chain in await self._rows(_EVENTS_SINCE, (list(ids), versions)):
-                loaded[aggregate_id] = decode_event(topic, state).mutate(loaded.get(aggregate_id))
+                loaded[aggregate_id] = _applied(loaded.get(aggregate_id), aggregate_id, topic, state)
                 self._heads.note(aggregate_id, version, chain)
         return loaded
 
@@ -300,6 +323,39 @@ class PostgresTransaction:
 
     async def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
         return await (await self._connection.execute(query.encode(), parameters)).fetchall()
+
+
+def _applied(
+    aggregate: Aggregate | Unreadable | None, aggregate_id: UUID, topic: str, state: bytes
+) -> Aggregate | Unreadable:
+    """The aggregate after one more event."""
+    if isinstance(aggregate, Unreadable):
+        return aggregate
+    try:
+        changed: Aggregate = decode_event(topic, state).mutate(aggregate)
+    except Exception as error:  # noqa: BLE001 - whatever a history with a hole or a foreign event leads to
+        return Unreadable(aggregate_id, f"{type(error).__name__}: {error}")
+    return changed
+
+
+@contextmanager
+def _bounded(connection: AsyncConnection[Any]) -> Iterator[None]:
+    """Hangs up on a server that says nothing for too long; whoever waits for it gets a `psycopg.OperationalError`.
+
+    The socket is shut down rather than the waiting task cancelled: psycopg answers a cancellation by asking the server
+    to cancel, and waits for that without a bound.
+    """
+    silent = asyncio.get_running_loop().call_later(TRANSACTION_SECONDS, _hang_up, connection)
+    try:
+        yield
+    finally:
+        silent.cancel()
+
+
+def _hang_up(connection: AsyncConnection[Any]) -> None:
+    log.warning("the event store said nothing for %s s: its connection is ended", TRANSACTION_SECONDS)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -1,4 +1,5 @@
-"""Answers given under an idempotency key, read without a command (they are written with one, see `domain/work.py`)."""
+"""Answers given under an idempotency key, read and written without a command (as a rule a command writes them with its
+events, see `domain/work.py`)."""
 
 from __future__ import annotations
 
@@ -19,3 +20,15 @@ class StoredAnswers:
             cursor = await connection.execute("SELECT answer FROM outcomes WHERE scope = %s AND key = %s", (scope, key))
             row = await cursor.fetchone()
         return None if row is None else row[0]
+
+    async def keep(self, scope: UUID, key: str, fingerprint: bytes, answer: bytes) -> bytes:
+        """Stores an answer that no event goes with; returns the one that is stored: the first one ever given.
+
+        Raises `psycopg.OperationalError`; whether it was stored is not known then.
+        """
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "INSERT INTO outcomes (scope, key, fingerprint, answer) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (scope, key, fingerprint, answer),
+            )
+        return await self.find(scope, key) or answer

@@ -24,7 +24,7 @@ from api.answers import Answer, answer
 from api.calls import Call
 from api.problems import Refused, problem, refusal
 from api.turns import TooLong
-from domain.errors import Busy, OrderNotFound
+from domain.errors import Busy, DomainError, OrderNotFound, Unavailable
 from domain.marketplace import Ask
 from domain.money import Money
 from domain.order import COMPLETED, INTENT_CANCELED, REFUNDED, Charge, ChargeFailure, Order
@@ -90,6 +90,25 @@ class _Payment:
         begun = await self._begin()
         if isinstance(begun, Answer):
             return begun
+        try:
+            return await self._go_on(begun)
+        except (Busy, Unavailable):
+            raise
+        except DomainError as error:
+            if self._call.key is None:
+                raise
+            return await self._refused(error)
+
+    async def _refused(self, error: DomainError) -> Answer:
+        """A refusal after the first step, when somebody else was faster: it is the key's answer like any other."""
+        call = self._call
+        assert call.key is not None
+        refused = idempotency.encode(refusal(error, call.trace))
+        fingerprint = idempotency.fingerprint(call.request, call.raw)
+        stored = await call.services.stored_answers.keep(self._user_id, call.key + RESULT, fingerprint, refused)
+        return idempotency.decode(stored)
+
+    async def _go_on(self, begun: _Begun | None) -> Answer:
         if begun is None:
             done = await self._resume()
             if done is not None:

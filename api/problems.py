@@ -10,11 +10,12 @@ from types import MappingProxyType
 import msgspec
 import psycopg
 from aiohttp import web
+from eventsourcing.persistence import MapperDeserialisationError
 
 from api.answers import Answer, answer
 from api.models import FieldError, Problem
 from api.tracing import Trace
-from domain.errors import DomainError, Invalid
+from domain.errors import AggregateUnreadable, DomainError, Invalid
 from domain.ports import PaymentUnavailable
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ _OF_STATUS = {
 _FORESEEN: tuple[tuple[type[Exception], str, str], ...] = (
     (PaymentUnavailable, "payment_unavailable", "ask again in a moment, with the same Idempotency-Key"),
     (psycopg.OperationalError, "unavailable", "the database does not answer"),
+    (AggregateUnreadable, "unavailable", "what is stored of it cannot be read; it waits for a repair"),
+    (MapperDeserialisationError, "unavailable", "what is stored of it cannot be read; it waits for a repair"),
     (web.RequestPayloadError, "bad_request", "the body cannot be read"),
 )
 

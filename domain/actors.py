@@ -25,9 +25,9 @@ from uuid import UUID
 from eventsourcing.domain import OriginatorVersionError
 
 from domain.aggregate import Cause, Stamp
-from domain.errors import DomainError, IdempotencyKeyReused, Unavailable
+from domain.errors import AggregateUnreadable, DomainError, IdempotencyKeyReused, Unavailable
 from domain.mailbox import WHOLE_BATCH, Mailboxes
-from domain.ports import EventStore, StoreUnavailable, Transaction
+from domain.ports import EventStore, StoreUnavailable, Transaction, Unreadable
 from domain.records import Outcome
 from domain.work import Batch, Cache, NotFetched, Once, R, Work
 
@@ -184,6 +184,9 @@ class Actors:
             self._cache.clear()
             return False
         for event in others:
+            if isinstance(event, Unreadable):
+                self._cache.evict([event.originator_id])
+                continue
             aggregate = self._cache.find(event.originator_id)
             if aggregate is not None and event.originator_version > aggregate.version:
                 try:
@@ -223,6 +226,9 @@ class Actors:
             except NotFetched as missing:
                 assert work.is_clean(), "a command finds what it needs before it changes anything"
                 await batch.fetch_missing(missing)
+            except AggregateUnreadable as unreadable:
+                log.error("a command waits for a repair: %s", unreadable)
+                return unreadable
             except Exception as error:
                 if not isinstance(error, DomainError):
                     log.exception("a command failed")

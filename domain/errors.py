@@ -87,6 +87,13 @@ class Busy(DomainError):
     code = "busy"
 
 
+class AggregateUnreadable(Exception):
+    """What is stored of an aggregate cannot be read: a form that a later version made, or bytes that changed.
+
+    No refusal, since it is no answer to keep: once it can be read, the same command may be carried out.
+    """
+
+
 class Unavailable(DomainError):
     """The event store did not answer in time. Whether the command was carried out is not known: a retry with the
     same idempotency key tells."""

@@ -23,6 +23,14 @@ class StoreUnavailable(Exception):
         self.in_doubt = in_doubt
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An aggregate whose stored events this version cannot read. It stands still, all others go on."""
+
+    originator_id: UUID
+    reason: str
+
+
 class Transaction(Protocol):
     """One batch: from its begin to its end nobody else appends to the log.
 
@@ -32,13 +40,13 @@ class Transaction(Protocol):
     now: datetime
     """The store's clock, one for all processes, read when the log was locked."""
 
-    def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event] | None:
+    def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event | Unreadable] | None:
         """What other processes appended to the wanted aggregates since the position begun with, in log order.
 
         None: that is too much to read under the lock, or the position was None; whatever is in memory is to be dropped.
         """
 
-    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate]:
+    async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate | Unreadable]:
         """The aggregates that exist, from their newest readable snapshot and the events after it."""
 
     async def outcomes(self, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Outcome]:

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, Event, Stamp, TAggregate
-from domain.errors import DomainError, EmailTaken
-from domain.ports import Transaction
+from domain.errors import AggregateUnreadable, DomainError, EmailTaken
+from domain.ports import Transaction, Unreadable
 from domain.records import Account, AccountChange, Record
 
 R = TypeVar("R")
@@ -91,14 +91,18 @@ class Batch:
     email_owners: dict[str, UUID | None] = field(default_factory=dict)
     _unknown: set[UUID] = field(default_factory=set)
     """Ids that are no aggregate's."""
+    _unreadable: dict[UUID, Unreadable] = field(default_factory=dict)
 
     def find(self, aggregate_id: UUID) -> Aggregate | None:
         """The aggregate; None if there is none.
 
         Raises:
             NotFetched: it is not in memory.
+            AggregateUnreadable: it cannot be.
         """
         aggregate = self.cache.find(aggregate_id)
+        if (unreadable := self._unreadable.get(aggregate_id)) is not None:
+            raise AggregateUnreadable(f"{aggregate_id}: {unreadable.reason}")
         if aggregate is None and aggregate_id not in self._unknown:
             raise NotFetched(aggregate_id=aggregate_id)
         return aggregate
@@ -115,7 +119,7 @@ class Batch:
 
     async def fetch(self, ids: Collection[UUID]) -> None:
         """Brings many aggregates into memory with one question to the store."""
-        missing = {aggregate_id for aggregate_id in ids if aggregate_id not in self.cache}
+        missing = {one for one in ids if one not in self.cache and one not in self._unreadable}
         if missing:
             self.take(missing, await self.transaction.load(missing))
 
@@ -126,10 +130,13 @@ class Batch:
         if missing.email is not None:
             self.email_owners[missing.email] = await self.transaction.email_owner(missing.email)
 
-    def take(self, asked: Collection[UUID], found: Mapping[UUID, Aggregate]) -> None:
+    def take(self, asked: Collection[UUID], found: Mapping[UUID, Aggregate | Unreadable]) -> None:
         """Takes up what the store answered."""
-        for aggregate in found.values():
-            self.cache.put(aggregate)
+        for aggregate_id, aggregate in found.items():
+            if isinstance(aggregate, Unreadable):
+                self._unreadable[aggregate_id] = aggregate
+            else:
+                self.cache.put(aggregate)
         self._unknown.update(aggregate_id for aggregate_id in asked if aggregate_id not in found)
 
     def touch(self, aggregates: Collection[Aggregate]) -> None:

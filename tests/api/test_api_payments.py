@@ -248,6 +248,22 @@ async def test_the_deadline_passes_between_a_crash_and_the_retry(house: House) -
     assert await house.charges() == 0
 
 
+@pytest.mark.parametrize(
+    ("part", "step"), [("marketplace", "check_payable"), ("gateway", "create_intent"), ("gateway", "confirm")]
+)
+async def test_a_refusal_after_a_crash_is_the_keys_answer_for_good(house: House, part: str, step: str) -> None:
+    _, buyer, _, order = await house.ordered()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, type(getattr(house.services, part)), step, after=step != "confirm")
+        with pytest.raises(aiohttp.ClientError):
+            await house.pay(buyer, order["id"], key="k")
+    assert (await house.call("DELETE", f"/orders/{order['id']}", token=buyer.token)).status == 200
+    answers = [await house.pay(buyer, order["id"], key="k") for _ in range(2)]
+    assert (answers[0].status, answers[0].code) == (409, "order_not_open")
+    assert answers[0].raw == answers[1].raw
+    assert await house.charges() == 0
+
+
 async def test_the_intent_was_closed_meanwhile(house: House) -> None:
     _, buyer, _, order = await house.ordered()
     intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
