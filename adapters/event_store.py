@@ -28,7 +28,7 @@ from adapters.event_chain import Heads
 from adapters.event_codec import EventMapper, decode_event, decode_snapshot, encode_snapshot
 from adapters.record_writer import write_records
 from domain.aggregate import Aggregate, Event
-from domain.ports import StoreUnavailable, Unreadable
+from domain.ports import KeyUsed, StoreUnavailable, Unreadable
 from domain.records import Outcome, Record
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ its other side, a server that was stopped), and is found out about on another co
 
 MAX_WAITING_SNAPSHOTS = 64
 """Snapshots are an optimisation: when the disk cannot follow, they are left out."""
+
+OUTCOMES_KEY = "outcomes_pkey"
+"""The primary key that refuses a second answer under an idempotency key."""
 
 CHANNEL = "stored_events"
 """NOTIFY on every append: a wake-up for who tails the log, never a promise."""
@@ -135,6 +138,9 @@ class PostgresEventStore:
         try:
             yield transaction
         except psycopg.Error as error:
+            if error.diag.constraint_name == OUTCOMES_KEY:
+                await self._roll_back(connection)
+                raise KeyUsed(_reason(error)) from error
             # Whatever went wrong while the COMMIT was on its way, only the log can tell whether it happened: a backend
             # that is terminated right after it reports an error like any other.
             await self._drop_connection()

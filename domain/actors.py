@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Generic
@@ -27,7 +27,7 @@ from eventsourcing.domain import OriginatorVersionError
 from domain.aggregate import Cause, Stamp
 from domain.errors import AggregateUnreadable, DomainError, IdempotencyKeyReused, Unavailable
 from domain.mailbox import WHOLE_BATCH, Mailboxes
-from domain.ports import EventStore, StoreUnavailable, Transaction, Unreadable
+from domain.ports import EventStore, KeyUsed, StoreUnavailable, Transaction, Unreadable
 from domain.records import Outcome
 from domain.work import Batch, Cache, NotFetched, Once, R, Work
 
@@ -42,8 +42,15 @@ MAX_CACHED = 20_000
 ANSWER_WITHIN_SECONDS = 10.0
 """How long a command is tried while the store is away, before its caller is told."""
 
+MAX_KEYS = 20_000
+"""Idempotency keys in memory, about two hundred bytes each."""
+
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.5
 """Between tries while the store is away."""
+
+
+_Key = tuple[UUID, str]
+"""An idempotency key, and whose it is."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +84,7 @@ class Actors:
         self._store = store
         self._mailboxes: Mailboxes[Command[Any]] = Mailboxes()
         self._cache = Cache(max_cached)
+        self._used_keys: dict[_Key, None] = {}
         self._position: int | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -135,6 +143,9 @@ class Actors:
             except _Spoiled as spoiled:
                 commands.remove(spoiled.command)
                 settled.append((spoiled.command, spoiled.reason))
+            except KeyUsed:
+                # One of them is repeated, and by the next try all are known to be asked for.
+                self._note_keys(_keys_of(commands))
             except _Unknown:
                 unknown = Unavailable("the event store went away; whether this was done is not known")
                 return settled + [(command, unknown) for command in commands]
@@ -170,6 +181,7 @@ class Actors:
             raise
         else:
             self._keep_snapshots(batch)
+        self._note_keys((record.scope, record.key) for record in batch.records if isinstance(record, Outcome))
         self._cache.trim()
         return outcomes
 
@@ -196,8 +208,10 @@ class Actors:
         return not others
 
     async def _decide(self, batch: Batch, commands: Sequence[Command[Any]]) -> list[tuple[Command[Any], Any]]:
-        keys = {(command.once.scope, command.once.key) for command in commands if command.once is not None}
-        given = await batch.transaction.outcomes(keys) if keys else {}
+        keys = _keys_of(commands)
+        # Hardly any request is a repeat: the answers given before are asked for when one of the keys is known here, or
+        # when the store has refused to take a second answer under one of them.
+        given = await batch.transaction.outcomes(keys) if any(key in self._used_keys for key in keys) else {}
         await batch.fetch({aggregate_id for command in commands for aggregate_id in command.addressees})
         return [(command, await self._decide_one(batch, command, given)) for command in commands]
 
@@ -258,6 +272,11 @@ class Actors:
                     raise _Unknown from error
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
+    def _note_keys(self, keys: Iterable[_Key]) -> None:
+        self._used_keys.update(dict.fromkeys(keys))
+        while len(self._used_keys) > MAX_KEYS:
+            del self._used_keys[next(iter(self._used_keys))]
+
     def _forget(self, batch: Batch | None) -> None:
         if batch is not None:
             self._cache.evict(batch.touched.keys())
@@ -267,6 +286,10 @@ class Actors:
             if aggregate.version - aggregate.snapshot_version >= aggregate.snapshot_interval():
                 self._store.keep_snapshot(aggregate)
                 aggregate.snapshot_version = aggregate.version
+
+
+def _keys_of(commands: Sequence[Command[Any]]) -> set[_Key]:
+    return {(command.once.scope, command.once.key) for command in commands if command.once is not None}
 
 
 def _share(waiting: int) -> int:

@@ -23,6 +23,10 @@ class StoreUnavailable(Exception):
         self.in_doubt = in_doubt
 
 
+class KeyUsed(Exception):
+    """Under a key of the batch's answers there is one already. Nothing was committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """An aggregate whose stored events this version cannot read. It stands still, all others go on."""
@@ -59,7 +63,11 @@ class Transaction(Protocol):
         """Whether this very event (same aggregate, version and command) is in the log."""
 
     async def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
-        """Appends and commits, durably; returns the log's new end. With nothing to write it only ends."""
+        """Appends and commits, durably; returns the log's new end. With nothing to write it only ends.
+
+        Raises:
+            KeyUsed: see there.
+        """
 
 
 class EventStore(Protocol):

@@ -177,6 +177,23 @@ async def test_the_same_key_is_one_effect_and_one_answer(house: House) -> None:
         await request("k1", b"another body")
 
 
+async def test_a_key_that_another_process_answered_is_found_by_all_the_batch(house: House) -> None:
+    """This process does not know of it: the store refuses the second answer, and the batch is decided once more."""
+    ticket_id = await house.listed()
+    async with open_house(house.url) as other:
+
+        async def request(of: House, key: str) -> str:
+            answer = ask(lambda order: str(order.id), once(key))
+            return str(await of.marketplace.place_order(uuid4(), BUYER, [Wanted(ticket_id, 1)], answer))
+
+        first = await request(house, "k1")
+        answers = await asyncio.gather(*(request(other, key) for key in ("k2", "k1", "k3", "k1")))
+        assert answers[1] == answers[3] == first
+        assert len(set(answers)) == 3
+        assert await asyncio.gather(*(request(house, key) for key in ("k3", "k2"))) == [answers[2], answers[0]]
+        assert (await house.ticket(ticket_id)).held == 3
+
+
 async def test_a_refusal_is_kept_under_its_key_too(house: House) -> None:
     ticket_id = await house.listed(quantity=1)
     taken = await house.order(ticket_id)
