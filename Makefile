@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test check crash bench contracts lock clean
+.PHONY: run test long check crash storm bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -22,9 +22,16 @@ run: $(STAMPS)/installed
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests -m "not long"
 
+# What `make test` leaves out: tests that take from some seconds to minutes each.
+long: $(STAMPS)/dev
+	@$(BIN)/python -m pytest tests -m long
+
 # Every fault injected, then buyers under random kills: `make crash SEED=7 MINUTES=10`.
 crash: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests/faults tests/crash tests/backup -m "long or not long"
+	@$(MAKE) --no-print-directory storm
+
+storm: $(STAMPS)/dev
 	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 check: $(STAMPS)/dev

@@ -137,6 +137,7 @@ def request(path: str, body: bytes = b"", *, close: bool = True) -> bytes:
     return (head + ("Connection: close\r\n" if close else "") + "\r\n").encode() + body
 
 
+@pytest.mark.long
 def test_slow_clients_are_shown_the_door_and_do_not_come_through(port: int, seen: list[str]) -> None:
     with ThreadPoolExecutor() as pool:  # together, so that the longest counts
         header = pool.submit(talk, port, b"GET /slow-header HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n", 1.0, 15.0)
