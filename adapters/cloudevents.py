@@ -87,11 +87,13 @@ def decode(raw: bytes) -> PublishedEvent:
     """
     try:
         envelope = _envelope.decode(raw)
+        if envelope.type not in DATA_CLASSES:
+            raise UnreadableEvent(f"unknown type {envelope.type}")
         topic, _ = DATA_CLASSES[envelope.type]
         if envelope.dataschema != f"urn:stagedoor:{envelope.type}:1":
             raise UnreadableEvent(f"unknown schema {envelope.dataschema}")
         data = _data[envelope.type].decode(envelope.data)
-    except (msgspec.MsgspecError, KeyError) as error:
+    except msgspec.MsgspecError as error:
         raise UnreadableEvent(f"{type(error).__name__}: {error}") from error
     return PublishedEvent(
         topic=topic,

@@ -40,6 +40,8 @@ class Settings:
     """Which of the API processes that share the port this one is, from 0; set by `stagedoor up`."""
     kafka_libs: Path | None = None
     """Where Apache Kafka's jars are kept instead of in the data folder, so that several folders can share them."""
+    heartbeat_file: Path | None = None
+    """Touched by a relay or worker as long as it turns; for a health check beside it."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -64,7 +66,8 @@ class Settings:
             rate_limit=_one_of(env, "STAGEDOOR_RATE_LIMIT", "on", ("on", "off")) == "on",
             cors_origins=tuple(o.strip() for o in env.get("STAGEDOOR_CORS_ORIGINS", "").split(",") if o.strip()),
             process_index=_whole_number(env, "STAGEDOOR_PROCESS_INDEX", 0, 0, MAX_API_PROCESSES - 1),
-            kafka_libs=_folder(env, "STAGEDOOR_KAFKA_LIBS"),
+            kafka_libs=_path(env, "STAGEDOOR_KAFKA_LIBS"),
+            heartbeat_file=_path(env, "STAGEDOOR_HEARTBEAT_FILE"),
         )
 
     def as_environment(self) -> dict[str, str]:
@@ -85,6 +88,7 @@ class Settings:
             "STAGEDOOR_CORS_ORIGINS": ",".join(self.cors_origins),
             "STAGEDOOR_PROCESS_INDEX": str(self.process_index),
             "STAGEDOOR_KAFKA_LIBS": str(self.kafka_libs or ""),
+            "STAGEDOOR_HEARTBEAT_FILE": str(self.heartbeat_file or ""),
         }
 
 
@@ -109,7 +113,7 @@ def _one_of(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
     return text
 
 
-def _folder(env: Mapping[str, str], name: str) -> Path | None:
+def _path(env: Mapping[str, str], name: str) -> Path | None:
     text = env.get(name)
     return Path(text).expanduser().resolve() if text else None
 

@@ -38,6 +38,20 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
         return web.Response(status=self.status, body=self.body, headers=headers)
 
 
+REPLAYED = "Idempotent-Replayed"
+"""The header of an answer that was given before, under the same idempotency key; its value is `true`."""
+
+
+class Replayed(Answer, frozen=True, array_like=True):
+    """An answer as it was stored, given once more."""
+
+    def response(self, cache: str = PRIVATE) -> web.Response:
+        """The HTTP response; it says what it is."""
+        response = super().response(cache)
+        response.headers[REPLAYED] = "true"
+        return response
+
+
 def answer(status: int, body: Any, version: int | None = None, location: str | None = None) -> Answer:
     """An answer with a JSON body."""
     return Answer(status, _encode(body), version, location)

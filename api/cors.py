@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 METHODS = "GET, POST, PATCH, DELETE"
 REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, traceparent"
-EXPOSED_HEADERS = "ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id"
+EXPOSED_HEADERS = "ETag, Idempotent-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id"
 MAX_AGE_SECONDS = 600
 
 

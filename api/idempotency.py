@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from api.answers import Answer
+from api.answers import Answer, Replayed
 from api.problems import invalid, refusal
 from api.tracing import Trace
 from domain.work import Once
@@ -22,7 +22,8 @@ HEADER = "Idempotency-Key"
 MAX_KEY = 200
 
 encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Answer).decode
+decode = msgspec.msgpack.Decoder(Replayed).decode
+"""What was stored is an answer given once more, wherever it is read."""
 
 
 def key_of(request: web.Request) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from api import models
-from api.answers import JSON, PROBLEM
+from api.answers import JSON, PROBLEM, REPLAYED
 from api.idempotency import HEADER as KEY_HEADER
 from api.idempotency import MAX_KEY
 from api.problems import PROBLEMS, RETRY_AFTER_SECONDS
@@ -24,6 +24,7 @@ _DESCRIPTION = (
     "Money is in minor units of an ISO 4217 currency, times are RFC 3339 in UTC, ids are UUIDs. Errors are problem "
     "details (RFC 9457) with a stable `code`. An `Idempotency-Key` makes a POST happen once. Lists are paged."
 )
+_SAME_KEY = f"The same key and body again: the same answer, one effect. `{REPLAYED}: true` says it was given before."
 _ETAGGED = (models.Ticket, models.Order)
 _STRING: dict[str, Any] = {"type": "string"}
 
@@ -112,7 +113,7 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
     headers: list[tuple[str, dict[str, Any], str]] = []
     if route.takes_key:
         key = {**_STRING, "minLength": 1, "maxLength": MAX_KEY}
-        headers.append((KEY_HEADER, key, "The same key and body again: the same answer, one effect."))
+        headers.append((KEY_HEADER, key, _SAME_KEY))
     if route.takes_if_match:
         headers.append(("If-Match", _STRING, "The ETag of the version that is to be changed, or `*`."))
     if 304 in route.answers:  # noqa: PLR2004 - Not Modified
@@ -128,11 +129,13 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
 def _successes(route: Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, model in route.answers.items():
-        headers = {"X-Request-Id": {"schema": {**_STRING, "format": "uuid"}}}
+        headers: dict[str, Any] = {"X-Request-Id": {"schema": {**_STRING, "format": "uuid"}}}
         if model in _ETAGGED or status == 304:  # noqa: PLR2004 - Not Modified
             headers["ETag"] = {"schema": _STRING}
         if status == 201 and model in _ETAGGED:  # noqa: PLR2004 - Created
             headers["Location"] = {"schema": _STRING}
+        if route.takes_key:
+            headers[REPLAYED] = {"schema": {**_STRING, "enum": ["true"]}}
         response: dict[str, Any] = {"description": _TITLES[status], "headers": headers}
         if model is not None:
             response["content"] = {JSON: {"schema": _ref(model)}}

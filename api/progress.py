@@ -11,9 +11,8 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.event_log import EventLog
 from projections.models import MODELS
 from projections.parked import count_parked
-from projections.positions import Progress, read_progress
+from projections.positions import REBUILT, Progress, read_progress
 from projections.rows import Position
-from projections.writer import REBUILT
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cli.client import PATIENCE_SECONDS, Client, ClientError, ProblemError, decoded
+from cli.client import PATIENCE_SECONDS, Client, ClientError, ProblemError, Reply, decoded
 from cli.contract import Session
 
 UNAUTHENTICATED = 401
@@ -52,12 +52,12 @@ class Account:
         """
         body = {"email": email, "password": password, "name": name}
         try:
-            raw = await client.request("POST", "/users/signup", body=body, repeatable=True)
+            reply = await client.request("POST", "/users/signup", body=body, repeatable=True)
         except ProblemError as problem:
             if problem.code != "email_taken":
                 raise
             return await cls.sign_in(client, email, password)
-        return cls(client, password, decoded(raw, Session))
+        return cls(client, password, decoded(reply.raw, Session))
 
     @classmethod
     async def sign_in(cls, client: Client, email: str, password: str) -> Account:
@@ -77,20 +77,26 @@ class Account:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> T:
         """Reads one thing. Raises what `Client.request` raises."""
-        return decoded(await self._call("GET", path, query=query, patience_seconds=patience_seconds), answer)
+        return decoded((await self._call("GET", path, query=query, patience_seconds=patience_seconds)).raw, answer)
 
     async def make(
         self,
         path: str,
         body: object,
         answer: type[T],
-        idempotency_key: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> T:
         """Makes one thing, once however often the request must be repeated. Raises what `Client.request` raises."""
-        key = idempotency_key or uuid.uuid4().hex
-        raw = await self._call("POST", path, body=body, idempotency_key=key, patience_seconds=patience_seconds)
-        return decoded(raw, answer)
+        key = uuid.uuid4().hex
+        reply = await self._call("POST", path, body=body, idempotency_key=key, patience_seconds=patience_seconds)
+        return decoded(reply.raw, answer)
+
+    async def make_once(self, path: str, body: object, idempotency_key: str) -> bool:
+        """Makes one thing, unless that was done under this key before; whether it was made now.
+
+        Raises what `Client.request` raises.
+        """
+        return not (await self._call("POST", path, body=body, idempotency_key=idempotency_key)).replayed
 
     async def change(self, path: str, body: object) -> None:
         """Edits one thing. Raises what `Client.request` raises."""
@@ -125,8 +131,8 @@ class Account:
         idempotency_key: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         repeatable: bool | None = None,
-    ) -> bytes:
-        async def ask(token: str) -> bytes:
+    ) -> Reply:
+        async def ask(token: str) -> Reply:
             return await self._client.request(
                 method,
                 path,
@@ -155,13 +161,13 @@ class Account:
             body = {"refresh_token": self._session.refresh_token}
             try:
                 # Not repeatable: a refresh token that is used twice ends the whole family.
-                raw = await self._client.request("POST", "/users/refresh", body=body)
+                reply = await self._client.request("POST", "/users/refresh", body=body)
             except ClientError:
                 self._session = await _signed_in(self._client, self.email, self._password)
             else:
-                self._session = decoded(raw, Session)
+                self._session = decoded(reply.raw, Session)
 
 
 async def _signed_in(client: Client, email: str, password: str) -> Session:
     body = {"email": email, "password": password}
-    return decoded(await client.request("POST", "/users/signin", body=body, repeatable=True), Session)
+    return decoded((await client.request("POST", "/users/signin", body=body, repeatable=True)).raw, Session)

@@ -59,6 +59,16 @@ class UnansweredError(ClientError):
     """No usable answer: no connection, no answer in time, or a server error. What became of the request is unknown."""
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A request's answer."""
+
+    raw: bytes
+    """The body as it came."""
+    replayed: bool
+    """It was given before, under the same idempotency key, to somebody who asked before this request."""
+
+
 @dataclass
 class Traffic:
     """What happened on the wire, retries included."""
@@ -105,8 +115,8 @@ class Client:
         idempotency_key: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         repeatable: bool | None = None,
-    ) -> bytes:
-        """One request to `/api` + `path`; the answer's body as it came.
+    ) -> Reply:
+        """One request to `/api` + `path`.
 
         A refusal (503, 429) is repeated when its `Retry-After` is over, and an attempt without an answer is repeated if
         the request is `repeatable`: by default a GET, or one with an idempotency key, which stays the same. It gives up
@@ -127,7 +137,9 @@ class Client:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             error: ClientError
             try:
-                return await self._send(method, f"/api{path}", body, query, headers)
+                raw, replayed = await self._send(method, f"/api{path}", body, query, headers)
+                # After silence it may well be the answer to an earlier attempt of this request.
+                return Reply(raw, replayed and silence is None)
             except UnansweredError as unanswered:
                 self.traffic.unanswered += 1
                 error = silence = unanswered
@@ -145,7 +157,8 @@ class Client:
 
     async def _send(
         self, method: str, path: str, body: object, query: Mapping[str, str] | None, headers: Mapping[str, str]
-    ) -> bytes:
+    ) -> tuple[bytes, bool]:
+        """The body of the answer, and whether it was given before."""
         sent: dict[str, Any] = {"headers": dict(headers)}
         if body is not None:
             sent["data"] = msgspec.json.encode(body)
@@ -159,7 +172,7 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnansweredError(str(error) or type(error).__name__) from error
         if answer.status in SUCCESS:
-            return raw
+            return raw, answer.headers.get("Idempotent-Replayed") == "true"
         problem = _problem(answer.status, raw, answer.headers.get("Retry-After"))
         if answer.status in SERVER_ERRORS and answer.status not in REFUSALS:
             raise UnansweredError(str(problem))

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from cli.account import Account
 from cli.client import ClientError, ProblemError
 from cli.contract import Ticket
@@ -105,13 +103,14 @@ class Upload:
             row, number = job
             key = idempotency_key(self._account.id, row, number)
             try:
-                await self._account.make("/tickets", row.body, msgspec.Raw, key)
+                made = await self._account.make_once("/tickets", row.body, key)
             except ProblemError as problem:
                 if problem.status not in FAULTS_OF_A_ROW:
                     raise
                 self._bad(BadRow(row.place, problem.faults))
             else:
-                self._summary.imported += 1
+                self._summary.imported += made
+                self._summary.already_there += not made  # by a run so short ago that the list did not show it yet
                 self._moved()
 
     def _bad(self, row: BadRow) -> None:

@@ -8,6 +8,7 @@ own, so that Ctrl-C in a terminal reaches the supervisor alone and the order of 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.embedded import tether
-from cli.embedded.console import POLL_SECONDS, Console, PartFailedError, Progress, shown
+from cli.embedded.console import FULL, POLL_SECONDS, Console, PartFailedError, Progress, shown
 
 FIRST_BACKOFF_SECONDS = 0.2
 LAST_BACKOFF_SECONDS = 10.0
@@ -27,7 +28,13 @@ LAST_BACKOFF_SECONDS = 10.0
 
 DEATHS_WINDOW_SECONDS = 60.0
 MAX_DEATHS = 6
-"""So many deaths within the window are a fault that restarting does not cure. The waits before add up to 6 s."""
+"""So many deaths within the window are a fault that restarting does not cure soon. The waits before add up to 6 s."""
+
+PROVEN_SECONDS = 10.0
+"""Who has run for so long, or was ready once, is set up rightly: what ends it later may pass, as a full disk does."""
+
+LEAST_FREE_BYTES = 16 * 1024 * 1024
+"""A piece of PostgreSQL's write-ahead log; with less it does not start."""
 
 LOG_ROTATE_BYTES = 10 * 1024 * 1024
 KILL_WAIT_SECONDS = 5.0
@@ -63,7 +70,8 @@ class Part:
     once, and every part survives it."""
     stop_seconds: float = 15.0
     required: bool = True
-    """Whether dying too often ends the supervisor; otherwise it is tried for ever, `LAST_BACKOFF_SECONDS` apart."""
+    """Whether never coming up ends the supervisor. Otherwise, and once it was up, it is tried for ever,
+    `LAST_BACKOFF_SECONDS` apart."""
     dependents: tuple[str, ...] = ()
     """Parts to restart after this one was restarted."""
 
@@ -79,6 +87,18 @@ class Child:
     """When it died, within the window (monotonic seconds)."""
     restart_at: float | None = None
     """Set while it is dead and waits for its restart (monotonic seconds)."""
+    started_at: float = field(default_factory=time.monotonic)
+    """The present process (monotonic seconds)."""
+    proven: bool = False
+    """It has shown that it can run."""
+    keeps_dying: bool = False
+    """It died `MAX_DEATHS` times and has not come up since."""
+    told: str | None = None
+    """What was said of its death; None: it came up since."""
+
+    def came_up(self) -> None:
+        """It runs, and what was said of its death is over."""
+        self.restart_at, self.keeps_dying, self.told = None, False, None
 
     def check(self) -> None:
         """Raises `PartDiedError` if the process has ended."""
@@ -119,6 +139,7 @@ class Supervisor:
         self._logs_dir = logs_dir
         self._on_change = on_change
         self._children: dict[str, Child] = {}
+        self._is_change_untold = False
 
     def pids(self) -> dict[str, int]:
         """The process ids of the parts that run now."""
@@ -135,13 +156,13 @@ class Supervisor:
         child = self._children[part.name] = self._spawn(part)
         while not self._became_ready(child):
             self._console.pause(self._note_death(child))
-            child.process = self._spawn(part).process
-        child.restart_at = None
+            self._respawn(child)
+        child.came_up()
         title = part.title()
         self._console.say(
             f"{part.name:<9} {title + ', ' if title else ''}started in {progress.seconds:.1f} s, log {shown(child.log)}"
         )
-        self._on_change(self.pids())
+        self._tell_change()
 
     def run_once(self, part: Part, limit_seconds: float, progress: Callable[[], str]) -> int:
         """Runs a part to its end and returns its exit code; `progress` is said while it takes long.
@@ -174,15 +195,19 @@ class Supervisor:
         """Looks once after every child: notes who died, restarts whose time has come. Call it every `POLL_SECONDS`.
 
         Raises:
-            PartFailedError: a required part died too often.
+            PartFailedError: a required part never came up.
         """
         for child in list(self._children.values()):
             if child.restart_at is None:
                 if child.process.poll() is not None:
                     child.restart_at = time.monotonic() + self._note_death(child)
-                    self._on_change(self.pids())
+                    self._tell_change()
+                elif time.monotonic() > child.started_at + PROVEN_SECONDS:
+                    self._note_it_lives(child)
             elif time.monotonic() >= child.restart_at:
                 self._restart(child)
+        if self._is_change_untold:
+            self._tell_change()
 
     def stop(self) -> None:
         """Ends every child, the last started first, each group within its bounded time. Never raises."""
@@ -211,10 +236,15 @@ class Supervisor:
             )
         return Child(part=part, log=log, process=process)
 
+    def _respawn(self, child: Child) -> None:
+        fresh = self._spawn(child.part)
+        child.process, child.started_at = fresh.process, fresh.started_at
+
     def _became_ready(self, child: Child) -> bool:
         try:
             if child.part.ready is not None:
                 child.part.ready(child)
+                child.proven = True
         except PartDiedError:
             return False
         except PartFailedError as error:
@@ -222,25 +252,64 @@ class Supervisor:
         return True
 
     def _note_death(self, child: Child) -> float:
-        """Says that a child died; returns how many seconds to wait before its restart."""
+        """Says that a child died, if that is news; returns how many seconds to wait before its restart.
+
+        Raises:
+            PartFailedError: it is required, and never came up.
+        """
         now = time.monotonic()
         while child.deaths and child.deaths[0] < now - DEATHS_WINDOW_SECONDS:
             child.deaths.popleft()
         child.deaths.append(now)
-        ending = f"{child.part.name} {how_it_ended(child.process.returncode)}"
+        ending = how_it_ended(child.process.returncode)
+        child.keeps_dying = child.keeps_dying or len(child.deaths) == MAX_DEATHS
+        if child.keeps_dying:
+            self._say_it_keeps_dying(child, ending)
+            return LAST_BACKOFF_SECONDS
         wait_seconds = min(FIRST_BACKOFF_SECONDS * 2.0 ** (len(child.deaths) - 1), LAST_BACKOFF_SECONDS)
-        if len(child.deaths) == MAX_DEATHS:
-            if child.part.required:
-                raise PartFailedError(
-                    f"{ending}, {MAX_DEATHS} deaths within {DEATHS_WINDOW_SECONDS:.0f} s, last it wrote "
-                    f"{last_line(child.log)!r}; log: {shown(child.log)}"
-                )
-            wait_seconds = LAST_BACKOFF_SECONDS
-        self._console.say(f"{ending}; restart in {wait_seconds:.1f} s, log {shown(child.log)}")
+        if child.told != ending:
+            child.told = ending
+            again = f"restart in {wait_seconds:.1f} s, log {shown(child.log)}"
+            self._console.say(f"{child.part.name} {ending}; {again}")
         return wait_seconds
 
+    def _say_it_keeps_dying(self, child: Child, ending: str) -> None:
+        """Once for each reason.
+
+        Raises:
+            PartFailedError: it is required, and never came up.
+        """
+        name, is_disk_full = child.part.name, self._is_disk_full()
+        why = f"last it wrote {last_line(child.log)!r}"
+        if is_disk_full:
+            why = f"the disk of {shown(self._logs_dir)} is full"
+        if child.part.required and not child.proven:
+            times = f"{MAX_DEATHS} deaths within {DEATHS_WINDOW_SECONDS:.0f} s"
+            raise PartFailedError(f"{name} {ending}, {times}, {why}; log: {shown(child.log)}")
+        news = f"{ending} again and again {is_disk_full}"
+        if child.told != news:
+            child.told = news
+            until = f"tried every {LAST_BACKOFF_SECONDS:.0f} s until it stays up"
+            self._console.say(f"{name} {ending} again and again, {why}; {until}, log {shown(child.log)}")
+
+    def _is_disk_full(self) -> bool:
+        with suppress(OSError):
+            return shutil.disk_usage(self._logs_dir).free < LEAST_FREE_BYTES
+        return False
+
+    def _tell_change(self) -> None:
+        """Tells the process ids; what cannot be written down now, on a full disk, is told by a later `tick`."""
+        try:
+            self._on_change(self.pids())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._is_change_untold = True
+        else:
+            self._is_change_untold = False
+
     def _restart(self, child: Child) -> None:
-        child.process = self._spawn(child.part).process
+        self._respawn(child)
         if not self._became_ready(child):
             child.restart_at = time.monotonic() + self._note_death(child)
             return
@@ -249,11 +318,19 @@ class Supervisor:
             dependent = self._children.get(name)
             if dependent is not None:
                 self._end([dependent])
-                dependent.process = self._spawn(dependent.part).process
+                self._respawn(dependent)
                 dependent.restart_at = None
-        again = ", ".join((child.part.name, *(n for n in child.part.dependents if n in self._children)))
-        self._console.say(f"{again} restarted")
-        self._on_change(self.pids())
+        if child.part.ready is not None or not child.keeps_dying:
+            again = ", ".join((child.part.name, *(n for n in child.part.dependents if n in self._children)))
+            self._console.say(f"{again} restarted")
+            child.came_up()
+        self._tell_change()
+
+    def _note_it_lives(self, child: Child) -> None:
+        child.proven = True
+        if child.keeps_dying:
+            self._console.say(f"{child.part.name} stays up again")
+            child.came_up()
 
     def _end(self, group: list[Child]) -> None:
         running = [child for child in group if child.process.poll() is None]

@@ -71,7 +71,8 @@ def _fold(database_url: str, progress: Progress) -> Verification:
         total = _one(connection, "SELECT count(*) FROM stored_events")
         end = _one(connection, "SELECT COALESCE(max(notification_id), 0) FROM stored_events")
         accounts: set[UUID] = {row[0] for row in connection.execute("SELECT user_id FROM accounts")}
-        parked = _one(connection, "SELECT count(*) FROM parked_events")
+        # First, since it explains what follows, and only so many differences are shown.
+        _check_stream(verification, progress, end, _one(connection, "SELECT count(*) FROM parked_events"))
         with Meter(console(stderr=True), "Folding the log (events)", total) as meter:
             for found in read_everything(connection):
                 verification.check(found)
@@ -83,13 +84,17 @@ def _fold(database_url: str, progress: Progress) -> Verification:
                 f" was closed: it had {section.events:,} events and has {events:,}"
             )
     verification.check_together(accounts)
+    return verification
+
+
+def _check_stream(verification: Verification, progress: Progress, end: int, parked: int) -> None:
+    """What is wrong on the way from the log to the read models."""
     if parked:
         verification.differ(f"{parked} events are parked: they could not be projected")
     if progress.relay.trouble is not None:
         verification.differ(f"the relay publishes nothing: {progress.relay.trouble}")
     if progress.relay.position > end:
         verification.differ(f"published up to position {progress.relay.position}, but the log ends at {end}")
-    return verification
 
 
 def _report(verification: Verification, progress: Progress) -> int:

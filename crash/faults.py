@@ -29,7 +29,7 @@ KINDS = (
     (KILL_TREE, "all"),
 )
 """Dealt like a deck of cards: each comes once before any comes again. So a short run has nearly all of them, and no
-part dies as often as makes `stagedoor up` give up (six deaths in a minute), which is tested elsewhere."""
+part dies so often (six times in a minute) that `stagedoor up` lets it wait, which is tested elsewhere."""
 
 LEAST_APART_SECONDS, MOST_APART_SECONDS = 2.0, 5.0
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0

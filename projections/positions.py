@@ -15,7 +15,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from projections.models import MODELS
 from projections.rows import Position
-from projections.writer import REBUILT
+
+REBUILT = -1
+"""In place of a partition: up to this checkpoint the read model was made from the log, whatever came by partitions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from domain.published import PublishedEvent
 from projections import rebuild_notes as notes
 from projections import shadow
 from projections.log import Log
+from projections.positions import REBUILT
 from projections.projection import Projection, SequenceGap
 from projections.rebuild_alone import REBUILD_LOCK, RebuildError, alone
 from projections.rebuild_compare import Comparison, compare
 from projections.rebuild_fold import Folded, Folder
 from projections.statements import statements
-from projections.writer import REBUILT, checkpoint
+from projections.writer import checkpoint
 
 __all__ = ["REBUILD_LOCK", "RebuildError", "Rebuilt", "rebuild"]
 

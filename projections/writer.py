@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
+from projections.positions import REBUILT
 from projections.projection import Change, Projection
 from projections.statements import statements
 
@@ -32,10 +33,6 @@ _CHECKPOINT = (
     " ON CONFLICT (model, topic, partition) DO UPDATE"
     " SET position = GREATEST(checkpoints.position, EXCLUDED.position), updated_at = clock_timestamp()"
 )
-
-
-REBUILT = -1
-"""In place of a partition: up to this checkpoint the read model was made from the log, whatever came by partitions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ GATHER_SECONDS_PER_RECORD, LONGEST_GATHER_SECONDS = 0.00015, 0.04
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 """Of one partition at a time. A hot listing is one partition; the default of 1 MiB a turn holds it back."""
 
+METADATA_SECONDS = 2.0
+"""Between looks at which topics and partitions there are. A worker that was dealt none, because the topics were away,
+asks again when they are back; the default of five minutes is longer than `streams/liveness.py` waits."""
+
 SESSION_TIMEOUT_SECONDS = 10
 """After so long without a heartbeat another worker takes over."""
 
@@ -61,6 +65,7 @@ def make_app(bootstrap_servers: str, projectors: dict[str, Projector], timers: l
         broker_max_poll_interval=MAX_POLL_SECONDS,
         consumer_max_fetch_size=MAX_FETCH_BYTES,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(METADATA_SECONDS * 1000),
         broker_max_poll_records=BATCH,
         stream_buffer_maxsize=MAX_BUNDLES,
         stream_wait_empty=True,  # a rebalance waits for the batch under way

@@ -82,7 +82,7 @@ def _decode(raw: bytes, aggregate_id: UUID | None, topic: str) -> tuple[Publishe
     try:
         event = decode(raw)
     except UnreadableEvent as unreadable:
-        return None, f"cannot be read: {unreadable}"
+        return None, f"cannot be read: {wire.why_unreadable(raw) or unreadable}"
     if event.topic != topic:
         return None, f"{event.type} does not belong to {topic}"
     if event.subject != aggregate_id:

@@ -12,6 +12,8 @@ from uuid import UUID
 from projections.writer import Parked
 from streams.delivery import Delivery
 
+FOLLOWS = "follows a parked event"
+
 
 class ParkingLot:
     """What one batch parks."""
@@ -31,4 +33,4 @@ class ParkingLot:
             self.parked.append(delivery.parked(delivery.error or reason))
             if delivery.aggregate_id is not None:
                 self._stuck.add(delivery.aggregate_id)
-                reason = "follows a parked event"
+                reason = FOLLOWS

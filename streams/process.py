@@ -8,11 +8,13 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NoReturn
 
 import uvloop
 
 from adapters import logs
+from streams.heartbeat import beat
 
 STOP_SECONDS = 10.0
 """For finishing what is under way; whatever is cut off is done again from the log."""
@@ -23,17 +25,20 @@ GC_THRESHOLD = 50_000
 log = logging.getLogger(__name__)
 
 
-def run_process(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def run_process(
+    name: str, serve: Callable[[asyncio.Event], Awaitable[None]], *, heartbeat_file: Path | None = None
+) -> None:
     """Runs `serve` on an event loop of its own until SIGTERM or SIGINT.
 
     Args:
         serve: is told by the event that a stop was asked for, and returns soon after it.
+        heartbeat_file: is touched every few seconds.
     """
     logs.configure()
     # It tells every refused connection, ten times a second; what matters is told by us.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     gc.set_threshold(GC_THRESHOLD)
-    uvloop.run(_run(name, serve))
+    uvloop.run(_run(name, serve, heartbeat_file))
 
 
 def give_up(code: int) -> NoReturn:
@@ -42,12 +47,13 @@ def give_up(code: int) -> NoReturn:
     os._exit(code)
 
 
-async def _run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], heartbeat_file: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log.info("%s started", name)
+    beating = None if heartbeat_file is None else asyncio.ensure_future(beat(heartbeat_file))
     serving = asyncio.ensure_future(serve(stop))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -58,4 +64,6 @@ async def _run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> 
     if not serving.done():
         log.warning("%s did not finish within %.0f s and is cut off", name, STOP_SECONDS)
         give_up(0)
+    if beating is not None:
+        beating.cancel()
     serving.result()

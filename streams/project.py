@@ -22,7 +22,7 @@ from projections.projection import Change, Projection, SequenceGap, fold_some
 from projections.writer import Known, Writer
 from streams.delivery import Delivery, read_entry
 from streams.log_reader import LogReader
-from streams.parking import ParkingLot
+from streams.parking import FOLLOWS, ParkingLot
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 """Between tries while the database is away. There is no last try: the stream waits, and Kafka with it."""
@@ -32,8 +32,6 @@ LOG_CHUNK = 1_000
 
 TRIES = 3
 """For a row that the database refuses, before its events are parked."""
-
-FOLLOWS = "follows a parked event"
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +176,15 @@ class Projector:
             for change in batch.changes:
                 await self._write_alone(batch, change)
             await self._writer.write([], batch.lot.parked, positions)
+        self._tell(batch.lot)
+
+    def _tell(self, lot: ParkingLot) -> None:
+        """Says why events are parked; one line a batch, however many they are."""
+        causes = [parked for parked in lot.parked if parked.error != FOLLOWS]
+        if causes:
+            first, more = causes[0], len(lot.parked) - 1
+            where = f"{self.projection.model} {first.aggregate_id}/{first.sequence}"
+            log.warning("%s is parked, and %d more events: %s", where, more, first.error)
 
     async def _write_alone(self, batch: _Batch, change: Change) -> None:
         """Writes one row on its own, so that one that is refused does not stop the others."""

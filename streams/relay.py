@@ -72,7 +72,7 @@ def run(settings: Settings) -> None:
         with suppress(asyncio.CancelledError):
             await relaying
 
-    run_process("relay", serve)
+    run_process("relay", serve, heartbeat_file=settings.heartbeat_file)
 
 
 async def relay_for_ever(database_url: str, bootstrap_servers: str) -> None:

@@ -16,6 +16,9 @@ import msgspec
 from adapters.cloudevents import CONTENT_TYPE, SOURCE, CloudEvent, encode
 from streams.log_reader import Entry, Unreadable
 
+UNREADABLE = "Unreadable"
+"""The type of an event that the relay could not read."""
+
 _POSITION, _PREVIOUS = "stagedoor-position", "stagedoor-previous"
 
 Headers = Sequence[tuple[str, bytes]]
@@ -37,18 +40,38 @@ def value(entry: Entry) -> bytes:
             specversion="1.0",
             id=f"{entry.subject}/{entry.sequence}",
             source=SOURCE,
-            type="Unreadable",
+            type=UNREADABLE,
             subject=entry.subject,
             time=datetime.now(UTC),
             datacontenttype="application/json",
-            dataschema="urn:stagedoor:Unreadable:1",
+            dataschema=f"urn:stagedoor:{UNREADABLE}:1",
             sequence=entry.sequence,
             position=entry.position,
             causationid=unknown,
             correlationid=unknown,
-            data=msgspec.Raw(msgspec.json.encode({"reason": entry.reason})),
+            data=msgspec.Raw(msgspec.json.encode(_Why(entry.reason))),
         )
     )
+
+
+class _Why(msgspec.Struct):
+    """The data of such an event."""
+
+    reason: str
+
+
+class _Unreadable(msgspec.Struct):
+    type: str
+    data: _Why
+
+
+def why_unreadable(raw: bytes) -> str | None:
+    """What the relay says of an event that it could not read; None of any other message."""
+    try:
+        found = msgspec.json.decode(raw, type=_Unreadable)
+    except msgspec.MsgspecError:
+        return None
+    return found.data.reason if found.type == UNREADABLE else None
 
 
 def headers(position: int, previous: int) -> list[tuple[str, bytes]]:

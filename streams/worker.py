@@ -82,7 +82,7 @@ def run(settings: Settings) -> None:
             app = make_app(bootstrap_servers, projectors, timers, datadir)
             await _run_app(app, watch, stop)
 
-    run_process("worker", serve)
+    run_process("worker", serve, heartbeat_file=settings.heartbeat_file)
 
 
 def _timers(

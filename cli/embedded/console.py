@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,9 @@ FIRST_PROGRESS_SECONDS = 2.0
 PROGRESS_EVERY_SECONDS = 5.0
 
 POLL_SECONDS = 0.1
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an error of the system says of a full disk."""
 
 
 class StopRequestedError(BaseException):
@@ -36,11 +40,15 @@ class Console:
     """Set by a signal handler; the next `pause` raises."""
 
     def say(self, line: str) -> None:
-        """Writes one line at once. A reader that went away (`stagedoor up | head`) does not stop the servers."""
+        """Writes one line at once. Neither a reader that went away (`stagedoor up | head`) nor a full disk
+        (`stagedoor up > log`) stops the servers."""
         try:
             print(line, file=self.stream, flush=True)
         except (BrokenPipeError, ValueError):
             self.stream = Path("/dev/null").open("w")  # noqa: SIM115 - lives as long as the process
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     def pause(self, seconds: float) -> None:
         """Sleeps.

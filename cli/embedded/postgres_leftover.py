@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cli.embedded.console import Console, PartFailedError, wait_until
-from cli.embedded.postgres_cluster import Cluster
+from cli.embedded.postgres_cluster import PORT, Cluster
 
 STAGES = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
 """Signals and how many seconds each has: a fast shutdown, an immediate one, the end. All of them keep the data."""
@@ -18,9 +18,10 @@ STAGES = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
 def end_leftover(cluster: Cluster, console: Console) -> None:
     """Ends every PostgreSQL process of this data folder. Call it only with the data folder's lock held.
 
-    A `postmaster.pid` of a dead process is left alone: PostgreSQL knows it for stale and looks whether its shared
-    memory is still in use. Only when the number belongs to some other program by now it is removed, because PostgreSQL
-    would refuse to start; the check of the shared memory, which goes by the data folder's inode, remains.
+    A lock file of a dead process is left alone: PostgreSQL knows it for stale and looks whether its shared memory is
+    still in use. Only when the number still belongs to somebody it is removed, because PostgreSQL would refuse to
+    start: to another program by now, or to the dead server itself, as long as its parent has not asked for its end (a
+    zombie). The check of the shared memory, which goes by the data folder's inode, remains.
 
     Raises:
         PartFailedError: they did not end.
@@ -37,24 +38,30 @@ def end_leftover(cluster: Cluster, console: Console) -> None:
             wait_until(console, "ending it", limit_seconds, lambda: None if _processes(cluster) else True)
     if left := _processes(cluster):
         raise PartFailedError(f"PostgreSQL in {cluster.data} does not end (process {left[0]})")
-    stranger = _recorded_pid(cluster)
-    if stranger is not None and _is_alive(stranger):
-        (cluster.data / "postmaster.pid").unlink(missing_ok=True)
+    for lock in (_postmaster_file(cluster), cluster.sockets / f".s.PGSQL.{PORT}.lock"):
+        holder = _recorded_pid(lock)
+        if holder is not None and _has_a_process(holder):
+            lock.unlink(missing_ok=True)
 
 
 def running_postmaster(cluster: Cluster) -> int | None:
     """The main process's id if a PostgreSQL runs on this data folder."""
-    pid = _recorded_pid(cluster)
+    pid = _recorded_pid(_postmaster_file(cluster))
     return pid if pid is not None and _serves(pid, cluster.data) else None
 
 
-def _recorded_pid(cluster: Cluster) -> int | None:
+def _postmaster_file(cluster: Cluster) -> Path:
+    return cluster.data / "postmaster.pid"
+
+
+def _recorded_pid(lock: Path) -> int | None:
     with suppress(OSError, ValueError):
-        return int((cluster.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        return int(lock.read_text().split("\n", 1)[0])
     return None
 
 
-def _is_alive(pid: int) -> bool:
+def _has_a_process(pid: int) -> bool:
+    """As PostgreSQL sees it; a zombie is a process to it."""
     try:
         os.kill(pid, 0)
     except PermissionError:

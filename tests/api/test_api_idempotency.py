@@ -49,6 +49,26 @@ async def test_a_refusal_is_an_answer_too(house: House) -> None:
     assert (await house.order(buyer, ticket["id"], key="another")).status == 201
 
 
+async def test_an_answer_given_before_says_so(house: House) -> None:
+    seller, buyer = await house.person(), await house.person()
+    body = {"email": "ann@example.org", "password": PASSWORD, "name": "Ann"}
+    ticket = await house.listing(seller, quantity=1)
+    order = await house.order(buyer, ticket["id"])
+    requests = [
+        lambda: house.call("POST", "/tickets", TICKET, token=seller.token, key="k1"),
+        lambda: house.order(buyer, ticket["id"], key="k2"),  # sold out: a refusal is an answer, too
+        lambda: house.pay(buyer, order.body["id"], key="k3"),
+        lambda: house.call("POST", "/collection", {"ticket_id": ticket["id"]}, token=buyer.token, key="k4"),
+        lambda: house.call("POST", "/users/signup", body, key="k5"),
+    ]
+    for request in requests:
+        first, second = await request(), await request()
+        assert same(first, second)
+        assert [answer.headers.get("Idempotent-Replayed") for answer in (first, second)] == [None, "true"]
+    without_key = await house.call("POST", "/tickets", TICKET, token=seller.token)
+    assert "Idempotent-Replayed" not in without_key.headers
+
+
 async def test_a_key_belongs_to_one_request(house: House) -> None:
     seller, buyer = await house.person(), await house.person()
     ticket = await house.listing(seller)

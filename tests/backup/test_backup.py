@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adapters.settings import SettingsError
 from cli.backup.programs import find
 from cli.target import CannotStartError
 from tests.backup.conftest import Said, Stagedoor, sell
@@ -200,6 +201,32 @@ def test_pg_dump_fits_the_server(tmp_path: Path) -> None:
     assert find(tmp_path, 9).major <= 18
     with pytest.raises(CannotStartError, match=r"the server is PostgreSQL 99, and .*pg_dump is version 18"):
         find(tmp_path, 99)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (None, "pg_dump is not on the PATH"),
+        ("echo 'pg_dump (PostgreSQL) 15.7'", "pg_dump is version 15"),
+    ],
+)
+def test_without_a_pg_dump_that_fits_it_says_so(
+    script: str | None, said: str, stagedoor: Stagedoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container image whose programs are missing, or older than the server."""
+
+    def not_installed(_data_dir: Path) -> None:
+        raise SettingsError("the embedded PostgreSQL is not installed")
+
+    monkeypatch.setattr("cli.embedded.postgres_cluster.locate", not_installed)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("pg_dump", "pg_restore") if script else ():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    refused(stagedoor("backup", tmp_path / "backup"), 2, said, "install the client programs of PostgreSQL 18")
+    assert not (tmp_path / "backup").exists()
 
 
 def test_what_is_no_backup(stagedoor: Stagedoor, tmp_path: Path) -> None:

@@ -98,25 +98,49 @@ def test_the_server_ends_with_its_owner(tmp_path: Path, eventually) -> None:
     eventually(lambda: not is_alive(pid))
 
 
-def test_an_orphaned_server_is_ended_and_replaced(tmp_path: Path, console: Console) -> None:
-    """As left behind where the kernel does not tie a child to its parent."""
-    data_dir = tmp_path / "data"
-    with embedded_postgres(data_dir, console) as url:
-        put(url, "one")
+def start_orphan(data_dir: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A server of the data folder that nobody supervises."""
     cluster = postgres_cluster.locate(data_dir)
     owner = pwd.getpwnam(cluster.user) if cluster.user else None
     sockets = f"unix_socket_directories={cluster.sockets}"
-    with (tmp_path / "orphan.log").open("w") as log:
-        orphan = subprocess.Popen(
+    with log.open("w") as output:
+        return subprocess.Popen(
             [cluster.programs / "postgres", "-D", cluster.data, "-c", sockets, "-c", "listen_addresses="],
             user=owner.pw_uid if owner else None,
             group=owner.pw_gid if owner else None,
             extra_groups=[] if owner else None,
             cwd=data_dir,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is dead and not reaped is seen in /proc")
+def test_a_dead_server_that_nobody_has_asked_for_is_no_hindrance(tmp_path: Path, console: Console, eventually) -> None:
+    """Its process is a zombie: PostgreSQL by itself takes it for a running server."""
+    data_dir = tmp_path / "data"
+    with embedded_postgres(data_dir, console) as url:
+        put(url, "one")
+    dead = start_orphan(data_dir, tmp_path / "orphan.log")
+    postgres.wait_until(console, "orphan", 30, lambda: postgres._answers(url))
+    dead.kill()
+    eventually(lambda: Path(f"/proc/{dead.pid}/stat").read_text().rsplit(") ", 1)[1][0] == "Z")
+    cluster = postgres_cluster.locate(data_dir)
+    locks = (cluster.data / "postmaster.pid", cluster.sockets / ".s.PGSQL.5432.lock")
+    assert [int(lock.read_text().split()[0]) for lock in locks] == [dead.pid] * 2
+    with embedded_postgres(data_dir, console) as url:
+        assert kept(url) == ["one"]
+    assert "restart in" not in console.stream.getvalue(), "the first try succeeds"  # type: ignore[attr-defined]
+    assert dead.wait(10) == -signal.SIGKILL
+
+
+def test_an_orphaned_server_is_ended_and_replaced(tmp_path: Path, console: Console) -> None:
+    """As left behind where the kernel does not tie a child to its parent."""
+    data_dir = tmp_path / "data"
+    with embedded_postgres(data_dir, console) as url:
+        put(url, "one")
+    orphan = start_orphan(data_dir, tmp_path / "orphan.log")
     postgres.wait_until(console, "orphan", 30, lambda: postgres._answers(url))
     with embedded_postgres(data_dir, console) as url:
         assert postmaster(data_dir) != orphan.pid

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,24 +53,101 @@ def test_a_killed_part_is_restarted_and_one_line_says_so(supervisor: Supervisor,
 
 
 def test_the_wait_before_a_restart_doubles_up_to_a_bound(
-    supervisor: Supervisor, console: Console, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.02)
     monkeypatch.setattr(module, "LAST_BACKOFF_SECONDS", 0.05)
-    supervisor.start(part("worker", "raise SystemExit(3)", required=False))
-    tick_until(supervisor, lambda: said(console).count("worker ended with exit code 3") >= 8)
+    starts = tmp_path / "starts"
+    code = f"open({str(starts)!r}, 'a').write('x')\nimport sys\nsys.exit('no such table')"
+    supervisor.start(part("worker", code, required=False))
+    tick_until(supervisor, lambda: starts.exists() and len(starts.read_text()) >= 10)
     waits = [line.split("restart in ")[1][:5] for line in said(console).splitlines() if "restart in" in line]
-    assert waits[:2] == ["0.0 s", "0.0 s"]
-    assert set(waits[2:]) == {"0.1 s"}, "0.05 s is the bound, rounded"
+    assert waits == ["0.0 s", "0.0 s", "0.1 s", "0.1 s", "0.1 s"], "0.05 s is the bound, rounded"
+    assert said(console).count("worker ended with exit code 1 again and again, last it wrote 'no such table'") == 1
+    assert said(console).count("worker restarted") == 5, "and no line a try from then on"
 
 
-def test_a_required_part_that_keeps_dying_is_given_up_and_its_log_named(
+def test_a_required_part_that_never_comes_up_is_given_up_and_its_log_named(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.01)
     supervisor.start(part("api", "import sys\nsys.exit('no such table')"))
     with pytest.raises(PartFailedError, match=r"6 deaths within 60 s.*no such table.*logs/api\.log"):
         tick_until(supervisor, lambda: False)
+
+
+@pytest.mark.parametrize("has_ready", [False, True])
+def test_a_required_part_that_was_up_is_tried_until_it_stays_up(
+    supervisor: Supervisor, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_ready: bool
+) -> None:
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LAST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PROVEN_SECONDS", 0.3)
+    fault, starts, ready = tmp_path / "fault", tmp_path / "starts", tmp_path / "ready"
+    code = f"""
+        import pathlib, sys, time
+        open({str(starts)!r}, "a").write("x")
+        if pathlib.Path({str(fault)!r}).exists():
+            sys.exit("the fault")
+        open({str(ready)!r}, "w")
+        time.sleep(600)
+    """
+
+    def wait(child: Child) -> None:
+        while not ready.exists():
+            child.check()
+            time.sleep(0.01)
+
+    supervisor.start(part("api", code, **({"ready": wait} if has_ready else {})))
+    tick_until(supervisor, ready.exists)
+    if not has_ready:
+        live_until = time.monotonic() + 0.5
+        tick_until(supervisor, lambda: time.monotonic() > live_until)
+    fault.touch()
+    ready.unlink()
+    os.kill(supervisor.pids()["api"], signal.SIGKILL)
+    tick_until(supervisor, lambda: "again and again" in said(console))
+    monkeypatch.setattr(module, "DEATHS_WINDOW_SECONDS", 0.0)  # it lasts so long that every death is forgotten
+    tries = len(starts.read_text()) + 20
+    tick_until(supervisor, lambda: len(starts.read_text()) > tries, 30.0)
+    assert said(console).count("again and again, last it wrote 'the fault'") == 1
+    assert said(console).count("api ended with exit code 1") == (2 if has_ready else 5)
+    fault.unlink()
+    over = "api restarted" if has_ready else "api stays up again"
+    tick_until(supervisor, lambda: said(console).splitlines()[-1] == over)
+    assert is_alive(supervisor.pids()["api"])
+
+
+def test_a_full_disk_is_named_and_what_cannot_be_written_down_is_written_later(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LAST_BACKOFF_SECONDS", 0.05)
+    is_full, told = [False], []
+
+    def tell(pids: dict[str, int]) -> None:
+        if is_full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        told.append(pids)
+
+    supervisor = Supervisor(console, tmp_path / "logs", tell)
+    try:
+        supervisor.start(part("worker", "raise SystemExit(1)", required=False))
+        is_full[0] = True
+        monkeypatch.setattr(module, "LEAST_FREE_BYTES", 2**62)
+        tick_until(supervisor, lambda: "again and again, the disk of" in said(console))
+        assert len(told) == 1
+        is_full[0] = False
+        tick_until(supervisor, lambda: len(told) > 1)
+    finally:
+        supervisor.stop()
+
+
+def test_a_full_disk_under_what_is_said_ends_nothing() -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it is to fail
+    Console(full).say("a line")
+    with suppress(OSError):
+        full.close()
 
 
 def test_a_part_that_dies_before_it_is_ready_is_tried_again(supervisor: Supervisor, tmp_path: Path) -> None:

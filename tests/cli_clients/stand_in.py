@@ -31,6 +31,8 @@ class Switches:
     """Completed orders vanish from the buyers' lists."""
     refuse_every: int = 0
     """Every n-th POST is answered with 503."""
+    hide_listings: bool = False
+    """A seller's list is empty, as while a read model is behind."""
     lose_every: int = 0
     """Every n-th POST does its work, but its answer is lost."""
     answer_seconds: float = 0.0
@@ -142,7 +144,7 @@ class StandIn:
             known, status, body = self.keys[key]
             if known != request.path + text:
                 raise ProblemAnswerError(422, "idempotency_key_reused", [])
-            return web.json_response(body, status=status)
+            return web.json_response(body, status=status, headers={"Idempotent-Replayed": "true"})
         answer = await handler(request)
         assert isinstance(answer, web.Response)
         assert answer.text is not None
@@ -173,7 +175,8 @@ class StandIn:
 
     async def _listed(self, request: web.Request) -> web.Response:
         seller = request.match_info["id"]
-        return _page(request, [self._shown(t) for t in self.tickets.values() if t["seller_id"] == seller])
+        listed = [] if self.switches.hide_listings else self.tickets.values()
+        return _page(request, [self._shown(t) for t in listed if t["seller_id"] == seller])
 
     async def _list(self, request: web.Request) -> web.Response:
         user, body = self._user(request), await request.json()

@@ -65,7 +65,8 @@ async def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 async def test_a_refusal_is_repeated_after_the_time_it_names(client: Client, script: Script) -> None:
     script.answers = [problem(503, "overloaded", "1"), problem(429, "too_many_requests"), fine]
     begin = time.monotonic()
-    assert await client.request("POST", "/orders", body={}, idempotency_key="k") == b'{"fine": true}'
+    reply = await client.request("POST", "/orders", body={}, idempotency_key="k")
+    assert (reply.raw, reply.replayed) == (b'{"fine": true}', False)
     assert 1.0 <= time.monotonic() - begin < 3.0
     assert client.traffic.refused == {503: 1, 429: 1}
     assert script.headers("Idempotency-Key") == ["k", "k", "k"]
@@ -104,6 +105,17 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_key(
     assert raised.value.after_silence
     assert script.headers("Idempotency-Key") == ["k", "k"]
     assert client.traffic.unanswered == 1
+
+
+async def test_an_answer_given_before_is_told_from_a_lost_one(client: Client, script: Script) -> None:
+    """After silence it is most likely the answer to this very request."""
+
+    def given_before(_: web.Request) -> web.Response:
+        return web.json_response({}, headers={"Idempotent-Replayed": "true"})
+
+    script.answers = [problem(503, "overloaded", "0"), given_before, silent, given_before]
+    replies = [await client.request("POST", "/tickets", body={}, idempotency_key="k") for _ in range(2)]
+    assert [reply.replayed for reply in replies] == [True, False]
 
 
 async def test_what_may_have_happened_is_not_called_a_refusal(client: Client, script: Script) -> None:

@@ -115,6 +115,18 @@ def test_refusals_and_lost_answers_make_no_second_listing(market: StandIn, tmp_p
 
 
 @pytest.mark.usefixtures("seller")
+def test_a_run_at_once_after_another_says_what_it_did(market: StandIn, tmp_path: Path) -> None:
+    """The seller's list does not show the listings yet; the marketplace answers again under their keys."""
+    path = write_csv(tmp_path / "list.csv", *(line(f"Row {number}") for number in range(10)))
+    run_import(market, path)
+    market.switches.hide_listings = True
+    market.switches.refuse_every = 3
+    more = write_csv(tmp_path / "more.csv", *(line(f"Row {number}") for number in range(12)))
+    assert run_import(market, more).stdout == "imported 2, already there 10, bad 0\n"
+    assert len(market.tickets) == 12
+
+
+@pytest.mark.usefixtures("seller")
 def test_a_broken_file_imports_nothing(market: StandIn, tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     path.write_text(json.dumps([body("A")])[:-1] + ", {")

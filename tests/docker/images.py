@@ -26,7 +26,9 @@ class Stagedoor(Container):
         self.environment["STAGEDOOR_DATA_DIR"] = str(folder / "data")
 
     def prepare(self) -> None:
-        pass  # the command is the entry point
+        # The command is the entry point; its /tmp is its own.
+        if "STAGEDOOR_HEARTBEAT_FILE" in self.environment:
+            self.environment["STAGEDOOR_HEARTBEAT_FILE"] = str(self.folder / "heartbeat")
 
     def words(self) -> list[str]:
         return [sys.executable, "-m", "cli.main", *self.command]

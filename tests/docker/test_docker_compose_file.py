@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -132,7 +135,7 @@ def test_the_image_is_non_root_and_says_how_it_stops() -> None:
     assert "healthcheck.py" in last["HEALTHCHECK"]
     assert "COPY requirements" not in stages[-1]
     assert "--require-hashes" in stages[1]
-    assert len(stages) == 3
+    assert len(stages) == 4
 
 
 def test_what_the_image_copies_is_let_through_and_is_what_the_package_has() -> None:
@@ -143,6 +146,65 @@ def test_what_the_image_copies_is_let_through_and_is_what_the_package_has() -> N
     packages = re.search(r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     assert packages is not None
     assert {name.partition(".")[0] for name in re.findall(r'"([\w.]+)"', packages[1])} <= copied
+
+
+def test_parts_without_a_port_show_a_heartbeat(services: dict[str, Service]) -> None:
+    for name in ("relay", "worker"):
+        assert services[name].environment["STAGEDOOR_HEARTBEAT_FILE"].startswith("/tmp/"), "all else is read-only"
+        assert services[name].health_check == ["python", "/opt/stagedoor/lib/healthcheck.py"]
+
+
+def test_the_client_programs_are_those_of_the_server(services: dict[str, Service]) -> None:
+    defaults = dict(rest.split("=", 1) for name, rest in instructions() if name == "ARG")
+    server = services["postgres"].definition["image"]
+    assert defaults["POSTGRES_IMAGE"] == server
+    # Their libraries meet the glibc of the image.
+    assert server.rpartition("-")[2] == defaults["PYTHON_IMAGE"].rpartition("-")[2]
+
+
+def test_a_backup_needs_nothing_that_the_image_leaves_out() -> None:
+    (taken_out,) = (re.search(r"uninstall --yes (pixel.*)", rest) for name, rest in instructions() if "pixel" in rest)
+    assert taken_out is not None
+    modules = {name.replace("-", "_") for name in taken_out[1].split()}
+    code = (
+        "import sys, importlib.abc\n"
+        "class Gone(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name.partition('.')[0] in {modules!r}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Gone())\n"
+        "import cli.backup.commands"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+
+
+def test_pg_dump_runs_with_the_libraries_that_are_copied(tmp_path: Path) -> None:
+    """The stage's own commands, on this machine's PostgreSQL of Debian's make."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"))
+    if not found:
+        pytest.skip("needs PostgreSQL's packages of Debian")
+    at = next(n for n, line in enumerate(instructions()) if line == ("FROM", "${POSTGRES_IMAGE} AS postgres"))
+    name, commands = instructions()[at + 1]
+    assert name == "RUN"
+    for inside in ("/client", "/opt/postgresql"):
+        commands = commands.replace(inside, str(tmp_path))
+    environment = {"PATH": os.environ["PATH"], "PG_MAJOR": found[-1].parts[-3]}
+    subprocess.run(["sh", "-c", commands], env=environment, check=True)
+    copied = {path.name for path in (tmp_path / "lib").iterdir()}
+    assert {"pg_dump", "pg_restore", "libpq.so.5"} <= copied
+    assert not {"libc.so.6", "libm.so.6", "libresolv.so.2"} & copied
+    for program in ("pg_dump", "pg_restore"):
+        said = subprocess.run([tmp_path / "bin" / program, "--version"], capture_output=True, text=True, check=True)
+        assert f"PostgreSQL) {environment['PG_MAJOR']}." in said.stdout
+    # Nothing but glibc comes from elsewhere.
+    linked = subprocess.run(
+        ["ldd", tmp_path / "lib" / "pg_dump"],
+        env={**environment, "LD_LIBRARY_PATH": str(tmp_path / "lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outside = [line.split()[0] for line in linked.stdout.splitlines() if "=> /" in line and str(tmp_path) not in line]
+    assert all(re.match(r"lib(c|m|dl|rt|resolv|pthread)\.so", library) for library in outside), outside
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +91,17 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = healthcheck.problem(f"http://127.0.0.1:{silent.getsockname()[1]}/healthz")
     assert "timed out" in found
+
+
+def test_a_heartbeat_has_to_be_fresh(tmp_path: Path, port: int) -> None:
+    file = tmp_path / "heartbeat"
+    heartbeat = {"STAGEDOOR_HEARTBEAT_FILE": str(file)}
+    assert run(**heartbeat) == (1, f"{file}: No such file or directory")
+    file.touch()
+    assert run(**heartbeat) == (0, "")
+    assert run(f"http://127.0.0.1:{port}/readyz", **heartbeat)[0] == 1, "what is named is asked"
+    then = time.time() - healthcheck.FRESH_SECONDS - 1
+    os.utime(file, (then, then))
+    code, error = run(**heartbeat)
+    assert code == 1
+    assert "the last heartbeat was 31 s ago" in error

@@ -92,7 +92,7 @@ def engine(programs: Path, libs: Path) -> Iterator[Engine]:
     try:
         for name in ("sandbox", "api", "relay", "worker"):
             running.up(name)
-        for name in ("sandbox", "api"):
+        for name in ("sandbox", "api", "relay", "worker"):
             running.wait_until_healthy(name)
         yield running
     finally:

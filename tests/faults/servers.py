@@ -29,6 +29,12 @@ class OwnPostgres:
         self._console = console
         self.url = url
 
+    @property
+    def said(self) -> list[str]:
+        """The lines that the supervisor said."""
+        assert isinstance(self._console.stream, io.StringIO)
+        return self._console.stream.getvalue().splitlines()
+
     def until(self, check: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
         """Looks after the server until `check` returns something true."""
         give_up_at = monotonic() + seconds
@@ -47,13 +53,8 @@ class OwnPostgres:
 
 
 @contextmanager
-def own_postgres(data_dir: Path, environment: Mapping[str, str], *, required: bool = True) -> Iterator[OwnPostgres]:
-    """A fresh cluster with our schema, gone after the `with` block.
-
-    Args:
-        required: as in `stagedoor up`: six deaths in a minute are the end. Without it, it is started again for ever, as
-            the server of a house of one's own is.
-    """
+def own_postgres(data_dir: Path, environment: Mapping[str, str]) -> Iterator[OwnPostgres]:
+    """A fresh cluster with our schema, gone after the `with` block."""
     open_folder(data_dir)
     console = Console(io.StringIO())
     supervisor = Supervisor(console, data_dir / "logs")
@@ -62,7 +63,7 @@ def own_postgres(data_dir: Path, environment: Mapping[str, str], *, required: bo
     plain = postgres.part(cluster, console)
     # Set by `env`, so that it is for the server alone, once it runs as its own user.
     variables = [f"{name}={value}" for name, value in environment.items()]
-    part = replace(plain, command=lambda: ["env", *variables, *plain.command()], required=required)
+    part = replace(plain, command=lambda: ["env", *variables, *plain.command()])
     try:
         supervisor.start(part)
         url = postgres.url(cluster)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -68,12 +69,16 @@ def test_wiped_topics_are_published_again_and_read_models_do_not_change(up: Up) 
     eventually(lambda: is_projected(database_url), bool, 30)
     before = shown(database_url)
     wipe(up.bootstrap_servers())
+    wiped_at = monotonic()
     relay_log = up.data_dir / "logs" / "relay.log"
     eventually(lambda: "publishing again from the store" in relay_log.read_text(), bool, 20)
     eventually(lambda: is_published(database_url), bool, 20)
     assert shown(database_url) == before
     with shopping(Client(up.url)) as later:
         more(later)
+    eventually(lambda: is_projected(database_url), bool, 90)
+    took = monotonic() - wiped_at
+    __import__("sys").stderr.write(f"MEASURED {took:.1f} s\n")
     assert_all_is_well(up, later)
     after = shown(database_url)
     assert {key: after[key] for key in before if key[1] != later.ticket_id} == before

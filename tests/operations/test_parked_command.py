@@ -66,7 +66,9 @@ def test_show_has_the_error_and_the_content(poisoned: Market, run: Run) -> None:
     result = run(parked, "show", "buyer_orders", str(poisoned.orders[0]))
     assert result.exit_code == 0
     assert result.output.startswith("event 2, position ")
-    assert "  cannot be read: " in result.output
+    told = result.output.splitlines()[1]
+    assert told.startswith("  cannot be read: ")
+    assert "stagedoor.Order.FromTheFuture" in told, "what the log has, and not how it was wrapped"
     assert "stagedoor.Order.FromTheFuture" in result.output
     assert f'"id": "{poisoned.orders[0]}/2"' in result.output
 

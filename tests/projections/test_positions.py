@@ -8,9 +8,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.published import TICKETS
 from projections.models import MODELS
-from projections.positions import read_progress
+from projections.positions import REBUILT, read_progress
 from projections.ticket_listing import TICKET_LISTING
-from projections.writer import REBUILT, Writer
+from projections.writer import Writer
 
 
 def published(database_url: str, position: int, lasts: list[int], trouble: str | None = None) -> None:

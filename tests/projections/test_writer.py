@@ -10,10 +10,11 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from projections.models import MODELS
+from projections.positions import REBUILT
 from projections.projection import Change, fold
 from projections.ticket_listing import TICKET_LISTING
 from projections.user_status import USER_STATUS
-from projections.writer import REBUILT, Parked, Writer
+from projections.writer import Parked, Writer
 from tests.projections.stories import START, Story, assert_rows_are_the_fold, expected_rows, stored_rows
 
 SOMEBODY = UUID(int=7)

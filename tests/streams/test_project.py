@@ -139,7 +139,11 @@ async def test_what_a_partition_lost_is_noticed_by_the_next_message_of_anybody(
 
 
 async def test_an_unreadable_event_is_parked_with_what_follows_and_others_flow(
-    events: list[PublishedEvent], projector: Projector, pool: AsyncConnectionPool, database_url: str
+    events: list[PublishedEvent],
+    projector: Projector,
+    pool: AsyncConnectionPool,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     victim = next(run for run in runs(events, ORDERS_MODEL).values() if len(run) >= 4)
     sent = [unreadable(event) if event is victim[1] else event for event in events]
@@ -153,7 +157,9 @@ async def test_an_unreadable_event_is_parked_with_what_follows_and_others_flow(
         i: row for i, row in expected.items() if i != subject
     }
     assert [row[:2] for row in parked(database_url)] == [(subject, event.sequence) for event in victim[1:]]
-    assert "cannot be read" in parked(database_url)[0][3]
+    assert parked(database_url)[0][3] == "cannot be read: from the future"
+    said = [record.getMessage() for record in caplog.records if "is parked" in record.getMessage()]
+    assert said == [f"buyer_orders {subject}/2 is parked, and 0 more events: cannot be read: from the future"]
     assert max(checkpoints(database_url).values()) == topic_end(events, ORDERS_MODEL)
 
     # Delivered again, nothing is parked twice; rebuilt by a version that can read it, all is well, and stays so.

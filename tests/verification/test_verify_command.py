@@ -95,3 +95,19 @@ def test_replay_mends_a_read_model(filled: str) -> None:
     replayed = run(replay, filled, "buyer_orders")
     assert "buyer_orders made again" in replayed.output
     assert run(verify, filled).exit_code == 0
+
+
+def test_what_explains_the_differences_is_said_first(filled: str) -> None:
+    projected(filled)
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute("INSERT INTO parked_events (model, topic, raw, error) VALUES ('m', 't', '', 'e')")
+        connection.execute("UPDATE relay_state SET trouble = 'said so'")
+        connection.execute(
+            "INSERT INTO user_status SELECT gen_random_uuid(), 1, false, false, now(), now()"
+            " FROM generate_series(1, 60)"
+        )
+    lines = run(verify, filled).stdout.splitlines()
+    first = next(at for at, line in enumerate(lines) if "rows and" in line) + 1
+    assert "1 events are parked" in lines[first]
+    assert "the relay publishes nothing: said so" in lines[first + 1]
+    assert lines[-1] == "62 differences, 12 of them not shown"
