@@ -76,5 +76,9 @@ class Passwords:
 
 
 def _bytes(password: str) -> bytes:
-    """One form for what looks the same on different keyboards (NIST SP 800-63B, 5.1.1.2)."""
-    return unicodedata.normalize("NFKC", password).encode()
+    """One form for what different keyboards send (RFC 8265, section 4.2: OpaqueString): spaces are U+0020, then NFC.
+
+    Case and width are the person's own choice. What no password may contain is refused at the edge (`api/text.py`).
+    """
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in password)
+    return unicodedata.normalize("NFC", spaced).encode()

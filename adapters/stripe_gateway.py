@@ -19,6 +19,7 @@ import msgspec
 import stripe
 
 from adapters.settings import Settings, required
+from adapters.stripe_amounts import to_stripe
 from adapters.stripe_objects import DeclineAnswer, PaymentIntent, to_failure, to_intent
 from domain.errors import Invalid
 from domain.money import Money
@@ -38,6 +39,12 @@ MAX_RETRIES = 1
 """After a broken connection, a conflict or a 5xx; the caller's retry with the same key takes it from there."""
 CALL_SECONDS = 25.0
 """One call with its retries: under the half minute for which clients commonly wait."""
+_LIVE_KEYS = ("sk_live_", "rk_live_")
+"""docs.stripe.com/keys"""
+
+_NOT_THIS_MONEY = ("amount_too_small", "amount_too_large")
+"""docs.stripe.com/error-codes"""
+
 T = TypeVar("T")
 
 
@@ -46,10 +53,12 @@ class StripeGateway:
 
     def __init__(self, settings: Settings) -> None:
         """Needs `stripe_secret_key`; `stripe_api_base` None means Stripe itself. Raises `SettingsError`."""
+        key = required(settings.stripe_secret_key, "STRIPE_SECRET_KEY")
+        self.takes_real_money = key.startswith(_LIVE_KEYS)
         # It opens its connections with the first call, and trusts the authorities that come with the package.
         self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=TRY_SECONDS))
         self._client = stripe.StripeClient(
-            required(settings.stripe_secret_key, "STRIPE_SECRET_KEY"),
+            key,
             base_addresses={"api": settings.stripe_api_base.rstrip("/")} if settings.stripe_api_base else {},
             stripe_version=API_VERSION,
             max_network_retries=MAX_RETRIES,
@@ -61,16 +70,25 @@ class StripeGateway:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def create_intent(self, order_id: UUID, total: Money) -> Intent:
-        """See `domain.ports.PaymentGateway`. The order's id goes into the metadata, by which webhooks find it again."""
+        """See `domain.ports.PaymentGateway`. The order's id goes into the metadata, by which webhooks find it again.
+
+        Raises:
+            Invalid: Stripe takes no such amount or no such currency for this house.
+        """
         parameters: dict[str, Any] = {
-            "amount": total.amount,
+            "amount": to_stripe(total),
             "currency": total.currency.lower(),
             "payment_method_types": ["card"],
             "metadata": {"order_id": str(order_id)},
         }
         # The package's types are those of a later version than the pinned one.
         create = cast("Callable[..., Awaitable[stripe.PaymentIntent]]", self._client.v1.payment_intents.create_async)
-        return await self._intent(create(parameters, {"idempotency_key": f"order-{order_id}-intent"}))
+        try:
+            return await self._intent(create(parameters, {"idempotency_key": f"order-{order_id}-intent"}))
+        except stripe.InvalidRequestError as error:
+            if error.param in ("amount", "currency") or error.code in _NOT_THIS_MONEY:
+                raise Invalid("order_id", f"no card can be charged {total}") from error
+            raise _unavailable(error) from error
 
     async def confirm(self, payment_intent_id: str, payment_method: str, attempt: str) -> Intent:
         """See `domain.ports.PaymentGateway`; an intent that cannot be confirmed any more comes back as it is.
@@ -95,7 +113,7 @@ class StripeGateway:
 
     async def fetch(self, payment_intent_id: str) -> Intent:
         """See `domain.ports.PaymentGateway`."""
-        return to_intent(await self._retrieve(payment_intent_id))
+        return _known(await self._retrieve(payment_intent_id))
 
     async def cancel(self, payment_intent_id: str) -> Intent:
         """See `domain.ports.PaymentGateway`."""
@@ -130,7 +148,7 @@ class StripeGateway:
         """
         intent = await self._retrieve(payment_intent_id)
         order_id = intent.order_id()
-        return None if order_id is None else (order_id, intent.money())
+        return None if order_id is None else (order_id, _money(intent))
 
     async def _retrieve(self, payment_intent_id: str) -> PaymentIntent:
         try:
@@ -140,13 +158,13 @@ class StripeGateway:
         return _read(found.to_dict(), PaymentIntent)
 
     async def _intent(self, call: Awaitable[stripe.PaymentIntent]) -> Intent:
-        return to_intent(_read((await self._call(call)).to_dict(), PaymentIntent))
+        return _known(_read((await self._call(call)).to_dict(), PaymentIntent))
 
     async def _declined(self, payment_intent_id: str, error: stripe.CardError) -> Intent:
         """The intent as a refused charge left it, with the reason."""
         decline = _read(error.json_body, DeclineAnswer).error
         intent = decline.payment_intent or await self._retrieve(payment_intent_id)
-        return replace(to_intent(intent), failure=to_failure(payment_intent_id, decline))
+        return replace(_known(intent), failure=to_failure(payment_intent_id, decline))
 
     async def _call(self, call: Awaitable[T]) -> T:
         """Waits for an answer, within bounds; what Stripe says of the request itself is passed on as it is."""
@@ -162,6 +180,20 @@ class StripeGateway:
 def _read(answer: object, shape: type[T]) -> T:
     try:
         return msgspec.convert(answer, shape)
+    except msgspec.ValidationError as error:
+        raise _unavailable(error) from error
+
+
+def _known(intent: PaymentIntent) -> Intent:
+    try:
+        return to_intent(intent)
+    except msgspec.ValidationError as error:
+        raise _unavailable(error) from error
+
+
+def _money(intent: PaymentIntent) -> Money:
+    try:
+        return intent.money()
     except msgspec.ValidationError as error:
         raise _unavailable(error) from error
 

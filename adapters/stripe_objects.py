@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.stripe_amounts import from_stripe
 from domain.money import Money
 from domain.order import Charge, ChargeFailure
 from domain.ports import Intent
@@ -29,7 +30,7 @@ class PaymentError(msgspec.Struct):
 
 
 class PaymentIntent(msgspec.Struct):
-    """docs.stripe.com/api/payment_intents/object; amounts in minor units, `currency` in lower case."""
+    """docs.stripe.com/api/payment_intents/object; amounts as Stripe counts them, `currency` in lower case."""
 
     id: str
     status: str
@@ -42,9 +43,9 @@ class PaymentIntent(msgspec.Struct):
     metadata: dict[str, str] = {}
 
     def money(self) -> Money:
-        """What was taken, not what was asked for."""
+        """What was taken, not what was asked for. Raises `msgspec.ValidationError`."""
         amount = self.amount if self.amount_received is None else self.amount_received
-        return Money(amount, self.currency.upper())
+        return from_stripe(amount, self.currency)
 
     def charge_id(self) -> str | None:
         """The newest charge, good or refused."""
@@ -82,7 +83,7 @@ class Refund(msgspec.Struct):
 
 
 def to_intent(intent: PaymentIntent) -> Intent:
-    """The intent as the domain knows it."""
+    """The intent as the domain knows it. Raises `msgspec.ValidationError` for money that is none."""
     charge_id = intent.charge_id()
     charge = failure = None
     if intent.status == SUCCEEDED and charge_id is not None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 
+from api import json_tree, text
 from api.answers import JSON
-from api.models import FieldError, Model
+from api.models import Model
 from api.problems import Refused, invalid
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,19 +25,20 @@ BODY_SECONDS = 20.0
 MAX_TOLD = 200
 """Characters of a client's own field name that are told back."""
 
-T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _PATH = re.compile(r"^(?P<reason>.*?) - at `(?P<path>\$.*)`$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`$", re.DOTALL)
+_UNFIT, _UNNAMED = "Expected `str` matching regex", "Invalid enum value"
+_STEP = re.compile(r"\.(?P<name>[a-z_]+)|\[(?P<index>[0-9]+)\]")
 
 
 async def read(request: web.Request) -> bytes:
     """The body as it came.
 
     Raises:
-        Refused: 408, 413 or 415.
+        Refused: 400, 408, 413 or 415.
     """
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         # Nothing sent here is large enough to be worth it, and what is not unpacked cannot blow up.
@@ -51,6 +53,8 @@ async def read(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
+    except ConnectionError:
+        raise Refused("bad_request", "the connection was closed within the body") from None
     except TimeoutError:
         late = f"a body has {BODY_SECONDS:.0f} seconds"
         raise Refused("request_timeout", late, headers={hdrs.CONNECTION: "close"}) from None
@@ -67,19 +71,33 @@ def check_media_type(request: web.Request, raw: bytes) -> None:
         raise Refused("unsupported_media_type", f"expected {JSON}")
 
 
-def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+def decode(model: type[M], raw: bytes) -> M:
     """The body as its model.
 
     Raises:
         Refused: 400 when it is not JSON, 422 when it is something else than asked for.
     """
+    tree = None
     try:
-        return decoder.decode(raw)
+        tree = json_tree.parse(raw)
+        return msgspec.convert(tree, model)
+    except json_tree.BadJson as error:
+        raise Refused("bad_json", str(error)) from error
+    except json_tree.NamedTwice as error:
+        raise _twice(str(error)) from None
     except msgspec.ValidationError as error:
-        _check_json(raw)
-        _refuse(str(error))
-    except (ValueError, RecursionError) as error:
-        raise Refused("bad_json", "the body is not JSON") from error
+        _refuse(_named(raw, model, error) if tree is None else str(error), tree)
+
+
+def _named(raw: bytes, model: type[Model], error: msgspec.ValidationError) -> str:
+    """The fault of a number that is beyond what is read: only with the model at hand its field is known."""
+    try:
+        msgspec.json.decode(raw, type=model)
+    except msgspec.ValidationError as named:
+        return str(named)
+    except ValueError as bad:
+        raise Refused("bad_json", "the body is not JSON") from bad
+    return str(error)
 
 
 def query(request: web.Request, model: type[M]) -> M:
@@ -90,22 +108,22 @@ def query(request: web.Request, model: type[M]) -> M:
     """
     given = request.query
     if len(given) != len(set(given)):
-        twice = next(name for name in given if len(given.getall(name)) > 1)
-        raise invalid(twice[:MAX_TOLD], "given more than once")
+        raise _twice(next(name for name in given if len(given.getall(name)) > 1))
     kinds = _kinds(model)
+    values = {name: _value(value, kinds.get(name)) for name, value in given.items()}
     try:
-        return msgspec.convert({name: _value(text, kinds.get(name)) for name, text in given.items()}, model)
+        return msgspec.convert(values, model)
     except msgspec.ValidationError as error:
-        _refuse(str(error))
+        _refuse(str(error), values)
 
 
-def _value(text: str, kind: type | None) -> int | bool | str:
+def _value(given: str, kind: type | None) -> int | bool | str:
     """The parameter as its field takes it. msgspec's lax mode would take `1e5` for a time and `5.0` for a number."""
-    if kind is bool and text in ("true", "false"):
-        return text == "true"
-    if kind is int and _WHOLE.fullmatch(text) is not None:
-        return int(text)
-    return text
+    if kind is bool and given in ("true", "false"):
+        return given == "true"
+    if kind is int and _WHOLE.fullmatch(given) is not None:
+        return int(given)
+    return text.normalised(given)
 
 
 @cache
@@ -134,23 +152,17 @@ def _leaves(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
         yield kind
 
 
-@cache
 def decoder_of(model: type[Model]) -> Callable[[bytes], Any]:
     """A function that decodes bodies of a model, see `decode`."""
-    decoder = msgspec.json.Decoder(model)
-    return lambda raw: decode(raw, decoder)
+    return partial(decode, model)
 
 
-def _check_json(raw: bytes) -> None:
-    """The first wrong value may stand before a place where the text stops being JSON."""
-    try:
-        msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
-        raise Refused("bad_json", "the body is not JSON") from error
+def _twice(name: str) -> Refused:
+    return invalid(name[:MAX_TOLD], "given more than once")
 
 
-def _refuse(reason: str) -> NoReturn:
-    """Makes a field and a message of msgspec's `… - at `$.price.amount``."""
+def _refuse(reason: str, given: Any) -> NoReturn:
+    """Makes a field and a message of msgspec's `… - at `$.price.amount``. `given` is None if it could not be read."""
     path = ""
     if (found := _PATH.match(reason)) is not None:
         reason, path = found["reason"], found["path"].removeprefix("$").removeprefix(".")
@@ -158,6 +170,17 @@ def _refuse(reason: str) -> NoReturn:
         name = found["name"][:MAX_TOLD]
         path = f"{path}.{name}" if path else name
         reason = "unknown" if found["what"].startswith("contains") else "required"
+    elif reason.startswith(_UNFIT) and given is not None:
+        reason = text.fault(_at(given, path)) or reason
+    elif reason.startswith(_UNNAMED):
+        reason = "not one of its values"  # msgspec repeats the value, however long
     reason = reason.replace("`", "")
-    field = FieldError(path or "body", reason[:1].lower() + reason[1:])
-    raise Refused("validation_failed", f"{field.field}: {field.message}", errors=[field])
+    raise invalid(path or "body", reason[:1].lower() + reason[1:])
+
+
+def _at(given: Any, path: str) -> str:
+    """The text that stands at a path."""
+    for step in _STEP.finditer(f".{path}"):
+        given = given[step["name"]] if step["index"] is None else given[int(step["index"])]
+    assert isinstance(given, str)
+    return given

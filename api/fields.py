@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from api.text import ONE_LINE, PLAIN_LINE, SEEN_LINE, SOME_LINES
 from domain.listing import MAX_DESCRIPTION, MAX_HOLD_SECONDS, MAX_LINE, MAX_QUANTITY
 from domain.money import MAX_AMOUNT
 
@@ -19,20 +20,17 @@ MAX_PAGE, DEFAULT_PAGE = 100, 20
 MAX_VERSION = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
 
-# Lookaheads, because a plain character class with `$` lets a trailing line feed pass in Python.
-_NO_CONTROLS = r"^(?![\s\S]*[\x00-\x1f\x7f])"
-_NO_CONTROLS_NOT_BLANK = _NO_CONTROLS + r"(?=[\s\S]*\S)"
-_NO_CONTROLS_BUT_LINES = r"^(?![\s\S]*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])"
-
-Line = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS_NOT_BLANK)]
-Text = Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=_NO_CONTROLS_BUT_LINES)]
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_NO_CONTROLS_NOT_BLANK)]
-Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern=_NO_CONTROLS)]
-NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
-Password = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
+Line = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=SEEN_LINE)]
+Text = Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=SOME_LINES)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=SEEN_LINE)]
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern=PLAIN_LINE)]
+NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, pattern=ONE_LINE)]
+Password = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD, pattern=ONE_LINE)]
+Secret = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN_LINE)]
+"""A token that the house has given out."""
 Time = Annotated[datetime, Meta(tz=True)]
 Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Minor units of the currency.")]
-Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern="^[A-Z]{3}$", description="ISO 4217.")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern=r"^[A-Z]{3}(?![\s\S])", description="ISO 4217.")]
 Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 HoldSeconds = Annotated[
     int,
@@ -42,5 +40,5 @@ HoldSeconds = Annotated[
 ]
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=4096, pattern=_NO_CONTROLS)]
-Filter = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=_NO_CONTROLS)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=4096, pattern=PLAIN_LINE)]
+Filter = Annotated[str, Meta(min_length=1, max_length=MAX_LINE, pattern=ONE_LINE)]

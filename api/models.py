@@ -21,6 +21,7 @@ from api.fields import (
     NewPassword,
     Password,
     Quantity,
+    Secret,
     Text,
     Time,
 )
@@ -50,7 +51,7 @@ class Credentials(Model):
 
 
 class RefreshRequest(Model):
-    refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]
+    refresh_token: Secret
 
 
 class AccountChanges(Model):
@@ -216,7 +217,7 @@ class NewPayment(Model):
             str,
             Meta(
                 max_length=255,
-                pattern="^pm_[A-Za-z0-9_]+$",
+                pattern=r"^pm_[A-Za-z0-9_]+(?![\s\S])",
                 description="The id of a Stripe PaymentMethod; without one the client confirms with Stripe.js.",
             ),
         ]

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from api import idempotency, models
+from api import cards, idempotency, models
 from api.answers import Answer, answer
 from api.calls import Call
 from api.problems import Refused, problem, refusal
@@ -40,6 +40,8 @@ CANCELED = "canceled"
 
 async def pay(call: Call, body: models.NewPayment) -> web.Response:
     """POST /api/payments"""
+    if body.payment_method is not None:
+        cards.refuse(body.payment_method, "payment_method")
     async with _turn(call, body):
         return (await _Payment(call, body).answer()).response()
 

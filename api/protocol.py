@@ -9,10 +9,11 @@ import asyncio
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from api.endpoint import SERVER
 from api.ids import new_id
-from api.problems import problem
+from api.problems import problem, response_to
 from api.tracing import Trace
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ KEEPALIVE_SECONDS = 75.0
 LINGERING_SECONDS = 2.0
 """How long the rest of a refused body is read and thrown away, for the client to see the answer."""
 
-MAX_LINE, MAX_HEADER, MAX_HEADERS = 8_190, 8_190, 64
-"""Bytes of a request line, bytes of one header, and how many headers there may be."""
+MAX_LINE, MAX_HEADER, MAX_HEADERS = 8_190, 8_192, 64
+"""Bytes of a request line, bytes of one header, and how many headers there may be. The parser names the bound that was
+passed and not of what it is, hence two that differ."""
 
 
 class Protocol(web.RequestHandler):
@@ -62,6 +64,15 @@ class Protocol(web.RequestHandler):
         if self._request_count == 0:
             self.force_close()
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Sends an answer. What aiohttp refuses before any middleware, such as an `Expect`, is told as a problem."""
+        if isinstance(resp, web.HTTPException):
+            trace = Trace(new_id(), None)
+            resp = _signed(response_to(resp, trace), trace)
+        return await super().finish_response(request, resp, start_time)
+
     def handle_error(
         self,
         request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
@@ -74,9 +85,25 @@ class Protocol(web.RequestHandler):
         known = status < 500  # noqa: PLR2004 - the client's own mistake
         if not known:
             log.error("request %s failed outside its handler: %s", trace.correlation_id, type(exc).__name__)
-        code, detail = ("bad_request", "the request cannot be parsed") if known else ("internal_error", "")
-        response = problem(code, detail, trace).response()
-        response.headers["X-Request-Id"] = str(trace.correlation_id)
-        response.headers["Server"] = SERVER
+        code, detail = _fault(exc) if known else ("internal_error", "it was reported under this answer's instance")
+        response = _signed(problem(code, detail, trace).response(), trace)
         response.force_close()
         return response
+
+
+def _signed(response: web.Response, trace: Trace) -> web.Response:
+    """With the headers that every answer has."""
+    response.headers["X-Request-Id"] = str(trace.correlation_id)
+    response.headers["Server"] = SERVER
+    return response
+
+
+def _fault(error: BaseException | None) -> tuple[str, str]:
+    """The code of what the parser refused, and its detail."""
+    if isinstance(error, LineTooLong) and error.args[1] == MAX_LINE:
+        return "uri_too_long", f"a request line has at most {MAX_LINE} bytes"
+    if isinstance(error, LineTooLong):
+        return "headers_too_large", f"a header has at most {MAX_HEADER} bytes"
+    if isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers"):
+        return "headers_too_large", f"a request has at most {MAX_HEADERS} headers"
+    return "bad_request", "the request cannot be parsed"

@@ -19,6 +19,9 @@ from domain.published import PublishedEvent
 from domain.ticket import Ticket
 from projections.queries import OrderRow, TicketRow
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""Of an event. It may be over: what is imported can be a house's history."""
+
 
 def ticket(source: Ticket | TicketRow) -> models.Ticket:
     """One listing."""
@@ -107,10 +110,10 @@ def _given(body: models.Model) -> dict[str, Any]:
 
 
 def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:  # an offset that leads out of the calendar
-        raise Invalid("event.starts_at", "expected a time of the years 1 to 9999") from None
+    # As the client wrote it: in UTC it is off by a day at most, and an offset may lead out of the calendar.
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Invalid("event.starts_at", f"expected a time of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return moment.astimezone(UTC)
 
 
 def _times(source: Ticket | Order | TicketRow | OrderRow) -> tuple[datetime, datetime]:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from cli.import_rows import ImportFileError, Row, checked
+from cli.import_rows import BadRow, ImportFileError, Row, checked
 
 CHUNK_CHARS = 64 * 1024
 LONGEST_BODY_CHARS = 1024 * 1024
 """Of one body's text: the bound of what is kept in memory, far above what a marketplace accepts."""
+
+MAX_TOLD = 40
+"""Characters of a name that are told back."""
 
 BLANKS = " \t\r\n"
 
@@ -30,7 +33,12 @@ def read_json(file: TextIO) -> Iterator[Row]:
         text.skip()
     else:
         while True:
-            yield checked(f"index {index}", text.value(index))
+            value = text.value(index)
+            place = f"index {index}"
+            if text.twice is None:
+                yield checked(place, value)
+            else:
+                yield BadRow(place, (f"{text.twice[:MAX_TOLD]}: is there twice",))
             index += 1
             separator = text.next_char()
             text.skip()
@@ -49,7 +57,9 @@ class _Text:
         self._file = file
         self._buffer = ""
         self._at = 0
-        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=self._object)
+        self.twice: str | None = None
+        """A name that the value just read has twice in one object."""
 
     def next_char(self) -> str:
         """The next character that is not blank, without passing it; empty at the end of the file."""
@@ -69,6 +79,7 @@ class _Text:
         """The JSON value that begins here; complete only when something follows it, as a cut number looks whole."""
         self.next_char()
         while True:
+            self.twice = None
             try:
                 value, end = self._decoder.raw_decode(self._buffer, self._at)
             except (ValueError, RecursionError) as error:
@@ -80,6 +91,14 @@ class _Text:
                 problem = ValueError("the file ends here")
             if len(self._buffer) - self._at > LONGEST_BODY_CHARS or not self._more():
                 raise ImportFileError(f"index {index}: not JSON: {problem}") from problem
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in members:
+                self.twice = name
+            members[name] = value
+        return members
 
     def _more(self) -> bool:
         chunk = self._file.read(CHUNK_CHARS)

@@ -56,6 +56,8 @@ def checked(place: str, body: object) -> Row:
     """The row, after the checks that need no marketplace: the fields are there and have the right types."""
     if not isinstance(body, dict):
         return BadRow(place, ("not an object",))
+    if not _is_sendable(body):
+        return BadRow(place, ("has a number or half a character that no JSON can carry",))
     faults = tuple(fault for path, kind in NEEDED.items() if (fault := _fault(body, path, kind)))
     if faults:
         return BadRow(place, faults)
@@ -96,6 +98,15 @@ def _identity(*parts: str | int | datetime) -> bytes:
 def _plain(part: str | int) -> str | int:
     """Text as it compares equal after the marketplace has stored it: without outer blanks, in one Unicode form."""
     return unicodedata.normalize("NFC", part.strip()) if isinstance(part, str) else part
+
+
+def _is_sendable(body: object) -> bool:
+    """Whether it can go over the wire as it is: JSON read here may hold `1e999` and lone surrogates."""
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _moment(text: str) -> datetime | None:

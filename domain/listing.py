@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.charges import largest_of, step_of
 from domain.errors import Invalid
-from domain.money import CURRENCIES, MAX_AMOUNT, Money
+from domain.money import CURRENCIES, Money
 
 MAX_QUANTITY = 1_000_000
 """More than any stadium holds."""
@@ -57,13 +58,19 @@ class Listing:
                 raise Invalid(field, f"expected 1 to {MAX_LINE} characters")
         if self.event.starts_at.tzinfo is None:
             raise Invalid("event.starts_at", "expected a time with an offset")
-        if not 0 <= self.price.amount <= MAX_AMOUNT:
-            raise Invalid("price.amount", f"expected 0 to {MAX_AMOUNT} minor units")
-        if self.price.currency not in CURRENCIES:
-            raise Invalid("price.currency", "expected an ISO 4217 code")
+        self._check_price()
         if not 1 <= self.quantity <= MAX_QUANTITY:
             raise Invalid("quantity", f"expected 1 to {MAX_QUANTITY}")
         if self.description is not None and len(self.description) > MAX_DESCRIPTION:
             raise Invalid("description", f"expected at most {MAX_DESCRIPTION} characters")
         if self.hold_seconds is not None and not 1 <= self.hold_seconds <= MAX_HOLD_SECONDS:
             raise Invalid("hold_seconds", f"expected 1 to {MAX_HOLD_SECONDS} seconds")
+
+    def _check_price(self) -> None:
+        currency = self.price.currency
+        if currency not in CURRENCIES:
+            raise Invalid("price.currency", "expected an ISO 4217 code")
+        if not 0 <= self.price.amount <= largest_of(currency):
+            raise Invalid("price.amount", f"expected 0 to {largest_of(currency)} minor units")
+        if self.price.amount % step_of(currency):
+            raise Invalid("price.amount", f"cards take {currency} in steps of {step_of(currency)} minor units")

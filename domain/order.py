@@ -11,8 +11,9 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinned
+from domain.charges import largest_of
 from domain.errors import ChargeMismatch, Invalid, OrderNotOpen
-from domain.money import MAX_AMOUNT, Money
+from domain.money import Money
 
 MAX_ITEMS = 20
 """Listings in one order: bounds the locks one transaction takes."""
@@ -73,8 +74,8 @@ def total_of(items: tuple[Item, ...]) -> Money:
         if item.price.currency != total.currency:
             raise Invalid(f"items[{position}]", "an order has one currency")
         total += item.price * item.quantity
-    if total.amount > MAX_AMOUNT:
-        raise Invalid("items", f"an order comes to at most {MAX_AMOUNT} minor units")
+    if total.amount > largest_of(total.currency):
+        raise Invalid("items", f"an order comes to at most {largest_of(total.currency)} minor units")
     return total
 
 

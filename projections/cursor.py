@@ -17,6 +17,9 @@ _CHECK_BYTES = 6
 _MAX_CURSOR = 4_096
 """Characters: a title of 200 characters and its envelope need less."""
 
+_LARGEST_INT = 2**63 - 1
+"""Of PostgreSQL's `bigint`."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(tuple[str, Any, UUID]).decode
 
@@ -46,9 +49,20 @@ def decode_cursor(cursor: str, sort: str, kind: type[V]) -> tuple[V, UUID]:
         value = msgspec.convert(found, kind)
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadCursor("not a cursor of this list") from error
-    if check != _check(payload) or made_for != sort:
+    if check != _check(payload) or made_for != sort or not _is_storable(value):
         raise BadCursor("not a cursor of this list")
     return value, row_id
+
+
+def _is_storable(value: SortValue) -> bool:
+    """Whether PostgreSQL has such a value at all; no row does otherwise, and asking for it would be an error."""
+    match value:
+        case str():
+            return "\0" not in value
+        case int():
+            return abs(value) <= _LARGEST_INT
+        case _:
+            return value.tzinfo is not None
 
 
 def _check(payload: bytes) -> bytes:

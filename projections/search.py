@@ -29,12 +29,17 @@ _UNDECOMPOSED = str.maketrans(
 )
 """Latin letters that Unicode does not take apart into a plain one and an accent."""
 
+_UNSEEN = dict.fromkeys(
+    (*range(0x200B, 0x2010), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0xAD, 0x61C, 0x2060, 0xFEFF)
+)
+"""Joiners, marks and variation selectors: within a word, and no part of it (UAX 29, WB4)."""
+
 _WORD = re.compile(r"[^\W_]+")
 
 
 def folded(value: str) -> str:
-    """The text without case, accents and compatibility forms."""
-    decomposed = unicodedata.normalize("NFKD", value.casefold())
+    """The text without case, accents, compatibility forms and what is not seen."""
+    decomposed = unicodedata.normalize("NFKD", value.translate(_UNSEEN).casefold())
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
     return plain.translate(_UNDECOMPOSED)
 

@@ -10,7 +10,6 @@ import msgspec
 from api import models, representations
 from cli.audit.steps import Audited
 from cli.audit.table import printable
-from domain.money import Money
 from domain.order import Order
 from domain.ticket import Ticket
 
@@ -42,17 +41,12 @@ def for_people(state: Audited) -> str:
     match state:
         case Ticket():
             counts = f"{state.available} available, {state.held} held, {state.sold} sold of {state.listing.quantity}"
-            return f"{state.status}: {counts} at {money(state.listing.price)}"
+            return f"{state.status}: {counts} at {state.listing.price}"
         case Order():
             units = " + ".join(f"{item.quantity} x {printable(item.title)}" for item in state.items)
             said = {"charge": state.charge_id, "refund": state.refund_id}
             known = "".join(f", {name} {stripe_id}" for name, stripe_id in said.items() if stripe_id is not None)
-            due = "" if state.refund_due is None else f", {money(state.refund_due.money)} due to go back"
-            return f"{state.status}: {units} for {money(state.total)}{known}{due}"
+            due = "" if state.refund_due is None else f", {state.refund_due.money} due to go back"
+            return f"{state.status}: {units} for {state.total}{known}{due}"
         case _:
             return "erased" if state.erased else "administrator" if state.admin else "open"
-
-
-def money(amount: Money) -> str:
-    """With its unit, since 4500 would pass for the price of a car."""
-    return f"{amount.amount} {amount.currency} (minor units)"

@@ -13,11 +13,11 @@ from cli.client import Traffic
 from cli.demonstration.audit import OPEN, Evidence
 from cli.demonstration.catalogue import Catalogue, Listing
 from cli.demonstration.tally import Tally
+from domain.money import decimal
 
 TOP_MATCHES = 10
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 CURRENCY = "USD"
-MINOR_UNITS = 100
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _number(value: int | str | None) -> str:
 
 
 def _money(amount: int | None) -> str | None:
-    return None if amount is None else f"{amount / MINOR_UNITS:,.2f}"
+    return None if amount is None else decimal(amount, CURRENCY)
 
 
 def _milliseconds(value: float | None) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from cli.audit.table import Column, lines, moment, printable
 from cli.what_if.sums import Late, Line, Sums
+from domain.money import decimal
 
 
 class RuleShown(msgspec.Struct):
@@ -122,7 +123,7 @@ def tables(sums: Sums, end: int) -> Iterator[str]:
     found = difference(sums, end)
     yield from _sums(found)
     yield ""
-    yield "Revenue in minor units"
+    yield "Revenue"
     yield from lines(_REVENUE, ((*_amounts(one), one.currency) for one in found.revenue))
     if found.listings:
         yield ""
@@ -165,7 +166,11 @@ def _listing(line: Line) -> ListingShown:
 
 
 def _amounts(one: Revenue | ListingShown) -> tuple[str, str, str]:
-    return f"{one.amount:,}", f"{one.amount_in_model:,}", f"{one.difference:+,}"
+    more = "" if one.difference < 0 else "+"
+    was, would_be, difference = (
+        decimal(amount, one.currency) for amount in (one.amount, one.amount_in_model, one.difference)
+    )
+    return was, would_be, f"{more}{difference}"
 
 
 def _listing_row(one: ListingShown) -> tuple[str, ...]:

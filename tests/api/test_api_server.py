@@ -23,6 +23,7 @@ from aiohttp.test_utils import unused_port
 
 from adapters.settings import Settings, SettingsError
 from api.app import make_app
+from api.problems import PROBLEMS
 from tests.api.house import EVENT, PASSWORD, House, settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -206,25 +207,28 @@ def exchange(port: int, sent: bytes, seconds: float = 5.0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "code"),
     [
-        b"NONSENSE\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n",
-        b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 9_000 + b"\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(100)) + b"\r\n",
-        b"POST /api/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        (b"NONSENSE\r\n\r\n", "bad_request"),
+        (b"GET / HTTP/9.9\r\n\r\n", "bad_request"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n", "bad_request"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "uri_too_long"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 9_000 + b"\r\n\r\n", "headers_too_large"),
+        (
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(100)) + b"\r\n",
+            "headers_too_large",
+        ),
+        (b"POST /api/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "bad_request"),
     ],
 )
-def test_what_is_no_http_gets_problem_details_too(settings: Settings, sent: bytes) -> None:
+def test_what_is_no_http_gets_problem_details_too(settings: Settings, sent: bytes, code: str) -> None:
     with process(settings) as child:
         wait_until_listening(settings.port, child)
         received = exchange(settings.port, sent)
         head, _, body = received.partition(b"\r\n\r\n")
-        assert head.split()[1] == b"400"
+        assert int(head.split()[1]) == PROBLEMS[code][0]
         assert b"application/problem+json" in head
-        assert msgspec.json.decode(body)["code"] == "bad_request"
+        assert msgspec.json.decode(body)["code"] == code
         assert b"Traceback" not in received
         child.terminate()
         assert child.wait(10) == 0

@@ -128,7 +128,7 @@ position  sequence  time                         event
                                                    state                   awaiting_payment: 2 x Floor, \x1b[31m¤
 
 2 events; the state after: awaiting_payment: 2 x Floor, \x1b[31m¤
-""".replace("¤", "red for 5000 EUR (minor units)")
+""".replace("¤", "red for 50.00 EUR")
 
 
 def test_an_order_as_of_a_moment_as_a_table(order: Order, stagedoor: Stagedoor) -> None:
@@ -151,7 +151,7 @@ def test_the_whole_order_as_a_table(order: Order, stagedoor: Stagedoor) -> None:
     assert "  decline_code            do_not_honor\n" in said.out
     assert "  actor                   the house\n" in said.out
     assert said.out.endswith(
-        "5 events; the state after: completed: 2 x Floor, \\x1b[31mred for 5000 EUR (minor units), charge ch_201\n"
+        "5 events; the state after: completed: 2 x Floor, \\x1b[31mred for 50.00 EUR, charge ch_201\n"
     )
 
 
@@ -202,9 +202,7 @@ def test_a_history_longer_than_a_page_is_whole(database_url: str, stagedoor: Sta
     table = stagedoor("audit", "ticket", ticket.id).out
     assert table.count("  TicketReleased\n") == 1_300
     assert table.count("sequence") == 1
-    assert table.endswith(
-        "2601 events; the state after: open: 5 available, 0 held, 0 sold of 5 at 2500 EUR (minor units)\n"
-    )
+    assert table.endswith("2601 events; the state after: open: 5 available, 0 held, 0 sold of 5 at 25.00 EUR\n")
 
 
 def test_a_reader_that_leaves_ends_it_without_a_word(database_url: str) -> None:

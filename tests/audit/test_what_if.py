@@ -197,14 +197,14 @@ TABLES = """
   0  of these, completed
   1  expired although money came, would have been completed
 
-Revenue in minor units
+Revenue
    was  would be  difference  currency
-12,500    10,000      -2,500  EUR
+125.00    100.00      -25.00  EUR
  2,700     2,700          +0  JPY
 
 Listings, 1 of 1 affected
    was  would be  difference  currency  units  would be  expired  refused  saved  listing  ¤  title
-12,500    10,000      -2,500  EUR           5         4        2        0      1  ¤  Floor
+125.00    100.00      -25.00  EUR           5         4        2        0      1  ¤  Floor
 
 Would have expired before they were paid, 2 of 2
 seconds late  ordered                      paid                         order
@@ -223,7 +223,7 @@ def test_the_tables(rush: str, stagedoor: Stagedoor) -> None:
 
 def test_the_tables_of_another_price_say_nothing_of_holds(rush: str, stagedoor: Stagedoor) -> None:
     assert stagedoor("what-if", "--price-factor", 2).out.startswith(
-        "5 orders up to position 32\n  4  completed\n  4  would be completed\n\nRevenue in minor units\n"
+        "5 orders up to position 32\n  4  completed\n  4  would be completed\n\nRevenue\n"
     )
 
 
