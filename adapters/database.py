@@ -48,7 +48,7 @@ def make_pool(database_url: str, *, max_size: int, min_size: int = 1) -> AsyncCo
         open=False,
         timeout=POOL_WAIT_SECONDS,
         reconnect_timeout=RECONNECT_SECONDS,
-        max_waiting=1_000,  # more than one process can have requests under way
+        max_waiting=1_000,  # a second's worth of reads; beyond, `TooManyRequests`
         kwargs={"autocommit": True, **connection_options()},
     )
 

@@ -42,7 +42,7 @@ class EventMapper(Mapper[UUID]):
         assert issubclass(event_class, Event)
         state = _encode(domain_event)
         if event_class.class_version > 1:
-            state = b'{"class_version":%d,' % event_class.class_version + state[1:]
+            state = _version_mark(event_class.class_version) + state[1:]
         return StoredEvent(domain_event.originator_id, domain_event.originator_version, event_class.TOPIC, state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
@@ -62,7 +62,7 @@ def decode_event(topic: str, state: bytes) -> Event:
     """
     try:
         decoder, event_class = _decoder(topic)
-        if event_class.class_version == 1:
+        if event_class.class_version == 1 or state.startswith(_version_mark(event_class.class_version)):
             event: Event = decoder.decode(state)
         else:
             event = _upcast(event_class, msgspec.json.decode(state))
@@ -75,6 +75,11 @@ def decode_event(topic: str, state: bytes) -> Event:
 def _decoder(topic: str) -> tuple[msgspec.json.Decoder[Any], type[Event]]:
     event_class = resolve_topic(topic)
     return msgspec.json.Decoder(event_class), event_class
+
+
+def _version_mark(version: int) -> bytes:
+    """What the stored form of a later version than the first begins with."""
+    return b'{"class_version":%d,' % version
 
 
 def _upcast(event_class: type[Event], state: dict[str, Any]) -> Event:

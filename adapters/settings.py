@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,10 @@ MAX_HOLD_SECONDS = 24 * 3600
 """A hold longer than a day would be a way to take a listing off the market."""
 
 MAX_API_PROCESSES = 64
+
+MAX_HELD_PER_BUYER, DEFAULT_HELD_PER_BUYER = 1_000_000, 100
+"""Units of one listing. By default as many as the largest order has, so that every order that is allowed fits once; at
+most as many as a listing may have."""
 
 
 class SettingsError(Exception):
@@ -42,6 +47,10 @@ class Settings:
     """Where Apache Kafka's jars are kept instead of in the data folder, so that several folders can share them."""
     heartbeat_file: Path | None = None
     """Touched by a relay or worker as long as it turns; for a health check beside it."""
+    max_held_per_buyer: int = DEFAULT_HELD_PER_BUYER
+    """Units of one listing that one buyer may hold unpaid at a time; 0: no cap."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Who may say whose request it forwards."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -68,6 +77,10 @@ class Settings:
             process_index=_whole_number(env, "STAGEDOOR_PROCESS_INDEX", 0, 0, MAX_API_PROCESSES - 1),
             kafka_libs=_path(env, "STAGEDOOR_KAFKA_LIBS"),
             heartbeat_file=_path(env, "STAGEDOOR_HEARTBEAT_FILE"),
+            max_held_per_buyer=_whole_number(
+                env, "STAGEDOOR_MAX_HELD_PER_BUYER", DEFAULT_HELD_PER_BUYER, 0, MAX_HELD_PER_BUYER
+            ),
+            trusted_proxies=_networks(env, "STAGEDOOR_TRUSTED_PROXIES"),
         )
 
     def as_environment(self) -> dict[str, str]:
@@ -89,6 +102,8 @@ class Settings:
             "STAGEDOOR_PROCESS_INDEX": str(self.process_index),
             "STAGEDOOR_KAFKA_LIBS": str(self.kafka_libs or ""),
             "STAGEDOOR_HEARTBEAT_FILE": str(self.heartbeat_file or ""),
+            "STAGEDOOR_MAX_HELD_PER_BUYER": str(self.max_held_per_buyer),
+            "STAGEDOOR_TRUSTED_PROXIES": ",".join(str(network) for network in self.trusted_proxies),
         }
 
 
@@ -116,6 +131,17 @@ def _one_of(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
 def _path(env: Mapping[str, str], name: str) -> Path | None:
     text = env.get(name)
     return Path(text).expanduser().resolve() if text else None
+
+
+def _networks(env: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    found = []
+    for text in (piece.strip() for piece in env.get(name, "").split(",")):
+        if text:
+            try:
+                found.append(ip_network(text))
+            except ValueError as error:
+                raise SettingsError(f"{name}={text!r}: expected addresses or networks, as 10.0.0.0/8") from error
+    return tuple(found)
 
 
 def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from api.pieces import in_pieces
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
@@ -35,7 +37,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
             headers["ETag"] = f'"{self.version}"'
         if self.location is not None:
             headers["Location"] = self.location
-        return web.Response(status=self.status, body=self.body, headers=headers)
+        return web.Response(status=self.status, body=in_pieces(self.body), headers=headers)
 
 
 REPLAYED = "Idempotent-Replayed"

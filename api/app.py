@@ -20,12 +20,14 @@ from adapters.settings import Settings, SettingsError, required
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.token_keys import TokenKeys
+from api.addresses import Addresses
 from api.auth import LIFETIME, AccessTokens
 from api.bodies import MAX_BODY_BYTES
 from api.cors import Cors
 from api.docs import OPENAPI
 from api.endpoint import edge, endpoint
 from api.limits import Limits
+from api.load import MAX_BODIES, MAX_REQUESTS, MAX_VERSION_WAITS, Arrivals, Load
 from api.metrics import Metrics
 from api.openapi import document
 from api.routes import ROUTES
@@ -108,7 +110,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         settings=settings,
         pool=pool,
         actors=actors,
-        marketplace=Marketplace(actors, settings.hold_seconds),
+        marketplace=Marketplace(actors, settings.hold_seconds, settings.max_held_per_buyer),
         queries=queries,
         listings=SharedReads(listing_reader(queries), at_once=2, keys_in_a_look=100),
         pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),
@@ -122,7 +124,11 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         keys=keys,
         tokens=tokens,
         ended_sessions=ended_sessions,
+        addresses=Addresses(settings.trusted_proxies),
         limits=Limits(enabled=settings.rate_limit),
+        requests=Load(MAX_REQUESTS, "too many requests are under way"),
+        bodies=Arrivals(MAX_BODIES),
+        version_waits=Load(MAX_VERSION_WAITS, "too many wait for a version"),
         metrics=metrics,
         turns=Turns(TURN_SECONDS),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -13,6 +12,7 @@ from aiohttp import hdrs, web
 
 from api import json_tree, text
 from api.answers import JSON
+from api.load import Arrivals
 from api.models import Model
 from api.problems import Refused, invalid
 
@@ -34,8 +34,11 @@ _UNFIT, _UNNAMED = "Expected `str` matching regex", "Invalid enum value"
 _STEP = re.compile(r"\.(?P<name>[a-z_]+)|\[(?P<index>[0-9]+)\]")
 
 
-async def read(request: web.Request) -> bytes:
+async def read(request: web.Request, on_their_way: Arrivals) -> bytes:
     """The body as it came.
+
+    Args:
+        on_their_way: bodies that are waited for.
 
     Raises:
         Refused: 400, 408, 413 or 415.
@@ -51,7 +54,7 @@ async def read(request: web.Request) -> bytes:
             raise _too_large()
         return raw
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with on_their_way.wait(BODY_SECONDS):
             return await request.read()
     except ConnectionError:
         raise Refused("bad_request", "the connection was closed within the body") from None

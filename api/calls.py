@@ -31,12 +31,14 @@ _MISSING = {"ticket_id": "ticket_not_found", "order_id": "order_not_found", "use
 class Call:
     """What a handler gets. `raw` is the body as it came, `key` its Idempotency-Key where the route takes one."""
 
-    __slots__ = ("key", "principal", "raw", "request", "services", "trace")
+    __slots__ = ("key", "principal", "raw", "remote", "request", "services", "trace")
 
     def __init__(self, request: web.Request, services: Services) -> None:
         self.request = request
         self.services = services
         self.trace: Trace = request[TRACE]
+        self.remote = services.addresses.of(request)
+        """The client's address, as far as it can be told."""
         self.principal: Principal | None = None
         self.raw = b""
         self.key: str | None = None

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from api.answers import JSON, REVALIDATE
 from api.calls import Call
+from api.pieces import in_pieces
 from api.problems import Refused
 
 OPENAPI = web.AppKey("openapi", bytes)
@@ -52,7 +53,7 @@ def _asset(name: str) -> bytes:
 
 def _response(body: bytes, content_type: str) -> web.Response:
     return web.Response(
-        body=body,
+        body=in_pieces(body),
         headers={
             "Content-Type": content_type,
             "Cache-Control": REVALIDATE,

@@ -1,6 +1,6 @@
 """Makes an aiohttp handler of a line of the table, and the one middleware around all of them.
 
-limits ─ token ─ key ─ body or query ─ handler ─ answer, or problem details
+load ─ limits ─ token ─ key ─ body or query ─ handler ─ answer, or problem details
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ def endpoint(route: Route) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         call = Call(request, request.app[SERVICES])
-        if route.is_limited:
-            call.services.limits.check_address(request.remote)
+        if not route.is_limited:
+            return await serve(call)
+        with call.services.requests:
+            call.services.limits.check_address(call.remote)
+            return await serve(call)
+
+    async def serve(call: Call) -> web.StreamResponse:
         if route.access is not Access.ANYONE:
             await _identify(call, route)
         if route.takes_key:
-            call.key = key_of(request)
+            call.key = key_of(call.request)
         if decode is not None:
-            call.raw = await bodies.read(request)
-            bodies.check_media_type(request, call.raw)
+            call.raw = await bodies.read(call.request, call.services.bodies)
+            bodies.check_media_type(call.request, call.raw)
             return await route.handler(call, decode(call.raw))
         if route.takes_raw_body:
-            call.raw = await bodies.read(request)
+            call.raw = await bodies.read(call.request, call.services.bodies)
         elif route.query is not None:
-            return await route.handler(call, bodies.query(request, route.query))
+            return await route.handler(call, bodies.query(call.request, route.query))
         return await route.handler(call)
 
     return handle

@@ -1,14 +1,18 @@
 """How much one address, one account, one e-mail address may ask: token buckets in the memory of this process.
 
 With several API processes on one port the bounds hold for each, so that the whole house allows up to that many times
-as much. The remote address is the connection's own: `X-Forwarded-For` can say anything and is not looked at.
+as much. Divided among the processes they would be too small for who has one connection, and so one process.
+Whose address it is says `api/addresses.py`.
+
+A listing has no bound of its own here: at an on-sale thousands a second want the same one, each of them rightly. What
+is too much for it is shed where it waits (`domain/mailbox.py`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from uuid import UUID
@@ -45,6 +49,15 @@ SIGN_UPS_PER_ADDRESS = Rule(burst=1_000, per_second=5)
 PASSWORDS_PER_EMAIL = Rule(burst=10, per_second=0.2)
 """Mistyping is human; guessing gets twelve tries a minute for one account, wherever they come from."""
 
+SIGN_INS_PER_ADDRESS = Rule(burst=1_000, per_second=5)
+"""The same crowd signs in. Trying one password on everybody's account does not work from one address."""
+
+ORDERS_PER_ACCOUNT_AND_LISTING = Rule(burst=20, per_second=2)
+"""Tries to order. A person on a listing that is sold out clicks again and again, but not faster."""
+
+ORDERS_PER_ADDRESS_AND_LISTING = Rule(burst=5_000, per_second=1_000)
+"""The crowd of one network on one listing: half of what the address may ask for at all."""
+
 
 class Buckets:
     """One rule's buckets. Used on one event loop."""
@@ -73,7 +86,10 @@ class Limits:
         self._addresses = Buckets(PER_ADDRESS)
         self._accounts = Buckets(PER_ACCOUNT)
         self._sign_ups = Buckets(SIGN_UPS_PER_ADDRESS)
+        self._sign_ins = Buckets(SIGN_INS_PER_ADDRESS)
         self._passwords = Buckets(PASSWORDS_PER_EMAIL)
+        self._orders = Buckets(ORDERS_PER_ACCOUNT_AND_LISTING)
+        self._orders_of_address = Buckets(ORDERS_PER_ADDRESS_AND_LISTING)
 
     def check_address(self, remote: str | None) -> None:
         """Any request."""
@@ -88,10 +104,19 @@ class Limits:
         """A new account."""
         self._check(self._sign_ups, remote)
 
-    def check_password(self, email: str) -> None:
+    def check_password(self, email: str, remote: str | None) -> None:
         """A try of an account's password."""
+        self._check(self._sign_ins, remote)
         if self._enabled:
             _refuse(self._passwords.take(email, time.monotonic()))
+
+    def check_order(self, user_id: UUID, remote: str | None, listings: Iterable[UUID]) -> None:
+        """A try to order, for each of its listings."""
+        if self._enabled:
+            now, network = time.monotonic(), network_of(remote)
+            for listing in listings:
+                _refuse(self._orders.take((user_id, listing), now))
+                _refuse(self._orders_of_address.take((network, listing), now))
 
     def _check(self, buckets: Buckets, remote: str | None) -> None:
         if self._enabled:

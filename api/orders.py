@@ -17,6 +17,7 @@ from projections.queries import BadCursor
 async def place(call: Call, body: models.NewOrder) -> web.Response:
     """POST /api/orders"""
     wanted = [Wanted(item.ticket_id, item.quantity) for item in body.items]
+    call.services.limits.check_order(call.user.user_id, call.remote, (want.ticket_id for want in wanted))
     placed = await call.services.marketplace.place_order(new_id(), call.user.user_id, wanted, call.ask(_made))
     return placed.response()
 

@@ -39,6 +39,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "request_timeout": (408, "The request took too long to arrive"),
         "email_taken": (409, "There is an account with this e-mail address"),
         "sold_out": (409, "Not so many are available"),
+        "too_many_held": (409, "One buyer holds no more of it unpaid"),
         "ticket_locked": (409, "Somebody is paying for it"),
         "ticket_withdrawn": (409, "The listing was withdrawn"),
         "order_not_open": (409, "The order is not open"),

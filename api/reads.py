@@ -16,6 +16,7 @@ from api import models, query_models, representations
 from api.answers import PRIVATE, REVALIDATE, Answer, respond
 from api.auth import Principal
 from api.conditions import is_known
+from api.load import Load
 from api.services import Services
 from domain.errors import OrderNotFound, TicketNotFound
 from domain.order import Order
@@ -46,6 +47,7 @@ async def ticket(services: Services, ticket_id: UUID, query: query_models.OneQue
         found = await services.log.aggregate(Ticket, ticket_id, as_of=query.as_of)
     else:
         found = await _newest(
+            services.version_waits,
             lambda: services.listings.read(ticket_id),
             lambda: services.log.aggregate(Ticket, ticket_id),
             query.min_version,
@@ -71,6 +73,7 @@ async def order(
         found = await services.log.aggregate(Order, order_id, as_of=query.as_of)
     else:
         found = await _newest(
+            services.version_waits,
             lambda: services.queries.order(order_id),
             lambda: services.log.aggregate(Order, order_id),
             query.min_version,
@@ -89,14 +92,18 @@ def shown(request: web.Request, one: models.Ticket | models.Order, *, public: bo
 
 
 async def _newest(
-    row: Callable[[], Awaitable[V | None]], aggregate: Callable[[], Awaitable[W | None]], min_version: int | None
+    waits: Load,
+    row: Callable[[], Awaitable[V | None]],
+    aggregate: Callable[[], Awaitable[W | None]],
+    min_version: int | None,
 ) -> V | W | None:
     found = await row()
-    if min_version is not None:
-        give_up_at = asyncio.get_running_loop().time() + MIN_VERSION_SECONDS
-        while _is_behind(found, min_version) and asyncio.get_running_loop().time() < give_up_at:
-            await asyncio.sleep(POLL_SECONDS)
-            found = await row()
+    if min_version is not None and _is_behind(found, min_version) and not waits.is_full:
+        with waits:
+            give_up_at = asyncio.get_running_loop().time() + MIN_VERSION_SECONDS
+            while _is_behind(found, min_version) and asyncio.get_running_loop().time() < give_up_at:
+                await asyncio.sleep(POLL_SECONDS)
+                found = await row()
     return await aggregate() if _is_behind(found, min_version or 0) else found
 
 

@@ -69,7 +69,7 @@ class Route:
         """Every code it may answer, in no particular order."""
         codes = {"internal_error", *self.problems}
         if self.is_limited:
-            codes |= {"too_many_requests"}
+            codes |= {"too_many_requests", "busy"}
         if self.access.needs_token:
             codes |= {"unauthenticated"}
         if self.body is not None:

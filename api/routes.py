@@ -69,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
     # Orders and payments
     route("POST", "/api/orders", orders.place, Access.SIGNED_IN, "Order tickets: all or nothing, held until paid",
           body=models.NewOrder, answers={201: models.Order}, takes_key=True,
-          problems=("ticket_not_found", "sold_out", "own_ticket", *_STORE)),
+          problems=("ticket_not_found", "sold_out", "too_many_held", "own_ticket", *_STORE)),
     route("GET", "/api/orders", orders.of_buyer, Access.SIGNED_IN, "My orders",
           query=query_models.PageQuery, answers={200: models.OrderPage}, problems=("unavailable",)),
     route("GET", "/api/orders/{order_id}", orders.read, Access.PARTY, "One order",

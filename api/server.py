@@ -12,7 +12,9 @@ from aiohttp import web
 
 from adapters import logs
 from adapters.settings import Settings
+from api.addresses import Addresses
 from api.app import make_app
+from api.connections import MAX_PER_ADDRESS, Connections, bound_receiving
 from api.protocol import Protocol
 
 log = logging.getLogger(__name__)
@@ -48,13 +50,15 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    per_address = MAX_PER_ADDRESS if settings.rate_limit else None
+    connections = Connections(Addresses(settings.trusted_proxies), per_address=per_address)
     runner = web.AppRunner(make_app(settings), shutdown_timeout=SHUTDOWN_SECONDS)
     try:
         await runner.setup()
         server = runner.server
         assert server is not None
         listening = await loop.create_server(
-            lambda: Protocol(server, loop),
+            lambda: Protocol(server, loop, connections),
             settings.host,
             settings.port,
             backlog=BACKLOG,
@@ -62,9 +66,12 @@ async def _serve(settings: Settings) -> None:
             # Alone, a port that somebody else has is an error and no partnership.
             reuse_port=settings.api_processes > 1,
         )
+        bound_receiving(listening)
+        watching = loop.create_task(connections.watch())
         log.info("listening on %s, port %d", settings.host, settings.port)
         await stop.wait()
         log.info("stopping")
         listening.close()
+        watching.cancel()
     finally:
         await runner.cleanup()

@@ -16,9 +16,11 @@ from adapters.settings import Settings
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.token_keys import TokenKeys
+from api.addresses import Addresses
 from api.answers import Answer
 from api.auth import AccessTokens
 from api.limits import Limits
+from api.load import Arrivals, Load
 from api.metrics import Metrics
 from api.sessions import EndedSessions
 from api.shared_reads import SharedReads
@@ -50,7 +52,11 @@ class Services:
     keys: TokenKeys
     tokens: AccessTokens
     ended_sessions: EndedSessions
+    addresses: Addresses
     limits: Limits
+    requests: Load
+    bodies: Arrivals
+    version_waits: Load
     metrics: Metrics
     turns: Turns
 

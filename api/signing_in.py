@@ -34,7 +34,7 @@ SECRET_BYTES = 32
 async def sign_up(call: Call, body: models.NewAccount) -> web.Response:
     """POST /api/users/signup"""
     services = call.services
-    services.limits.check_sign_up(call.request.remote)
+    services.limits.check_sign_up(call.remote)
     email = checked(body.email, "email")
     user_id = new_id()
     session, refresh_token = _new_session(user_id)
@@ -50,7 +50,7 @@ async def sign_in(call: Call, body: models.Credentials) -> web.Response:
     """POST /api/users/signin: takes as long for an address nobody has."""
     services = call.services
     email = normalised(body.email)
-    services.limits.check_password(email)
+    services.limits.check_password(email, call.remote)
     account = await services.accounts.by_email(email)
     encoded = None if account is None else account.password_hash
     if not await services.passwords.verify(encoded, body.password) or account is None:

@@ -59,7 +59,7 @@ async def _check_password(call: Call, account: Account, body: models.AccountChan
     """Whoever found an open browser has a token, not the password."""
     if body.current_password is UNSET:
         raise invalid("current_password", "needed to change the address or the password")
-    call.services.limits.check_password(account.email)
+    call.services.limits.check_password(account.email, call.remote)
     if not await call.services.passwords.verify(account.password_hash, body.current_password):
         raise invalid("current_password", "not the account's password")
 

@@ -144,7 +144,7 @@ class Past:
         stamp = self._stamp(buyer)
         item = Item(ticket.id, ticket.seller_id, ticket.listing.title, quantity, ticket.listing.price)
         order = Order.place(new_id(), buyer, (item,), expires_at, stamp)
-        ticket.reserve(order.id, quantity, expires_at, stamp)
+        ticket.reserve(order.id, quantity, expires_at, stamp, buyer)
         return order
 
     def _pay(self, order: Order, ticket: Ticket) -> Iterator[Event]:

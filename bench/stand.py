@@ -18,6 +18,7 @@ from typing import IO, Any, LiteralString, cast
 
 import psycopg
 
+from adapters.settings import MAX_HELD_PER_BUYER
 from cli import running
 from projections.models import MODELS
 from projections.positions import PROGRESS_QUERY, progress_of
@@ -91,6 +92,7 @@ def stand(*, api_processes: int = 1, **environment: str) -> Iterator[Stand]:
         "STAGEDOOR_DATA_DIR": str(folder),
         "STAGEDOOR_PORT": str(port),
         "STAGEDOOR_RATE_LIMIT": "off",
+        "STAGEDOOR_MAX_HELD_PER_BUYER": str(MAX_HELD_PER_BUYER),  # looked at for every order, and never reached
         "STAGEDOOR_API_PROCESSES": str(api_processes),
         **dict.fromkeys(_OUTSIDE, ""),
         **environment,

@@ -47,6 +47,7 @@ class Tree:
             "STAGEDOOR_DATA_DIR": str(self.data_dir),
             "STAGEDOOR_PORT": str(port),
             "STAGEDOOR_RATE_LIMIT": "off",
+            "STAGEDOOR_MAX_HELD_PER_BUYER": "0",  # the history is judged by the rules of a single listing alone
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -32,6 +32,10 @@ class SoldOut(DomainError):
     code = "sold_out"
 
 
+class TooManyHeld(DomainError):
+    code = "too_many_held"
+
+
 class OwnTicket(DomainError):
     code = "own_ticket"
 

@@ -45,9 +45,14 @@ class Wanted:
 class Marketplace:
     """Everything that can be done. Every method may also raise `Busy` and `Unavailable` (domain/errors.py)."""
 
-    def __init__(self, actors: Actors, default_hold_seconds: int) -> None:
+    def __init__(self, actors: Actors, default_hold_seconds: int, max_held_per_buyer: int = 0) -> None:
+        """
+        Args:
+            max_held_per_buyer: units of one listing that one buyer may hold unpaid at a time; 0: no cap.
+        """
         self._actors = actors
         self._default_hold_seconds = default_hold_seconds
+        self._max_held_per_buyer = max_held_per_buyer
 
     # Accounts -----------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Marketplace:
     def place_order(self, order_id: UUID, buyer_id: UUID, wanted: Sequence[Wanted], ask: Ask[Order, R]) -> Future[R]:
         """Makes an order and holds all its units, or does nothing.
 
-        Raises `Invalid`, `TicketNotFound`, `OwnTicket`, `SoldOut`.
+        Raises `Invalid`, `TicketNotFound`, `OwnTicket`, `SoldOut`, `TooManyHeld`.
         """
         _check_wanted(wanted)
 
@@ -149,13 +154,15 @@ class Marketplace:
             total_of(items)
             for ticket, want in zip(tickets, wanted, strict=True):
                 ticket.check_may_reserve(want.quantity, work.stamp.at)
+                if self._max_held_per_buyer:
+                    ticket.check_may_hold(buyer_id, want.quantity, self._max_held_per_buyer, work.stamp.at)
             # Nothing can be refused from here on.
             hold_seconds = min(ticket.listing.hold_seconds or self._default_hold_seconds for ticket in tickets)
             expires_at = work.stamp.at + timedelta(seconds=hold_seconds)
             order = Order.place(order_id, buyer_id, items, expires_at, work.stamp)
             work.add(order)
             for ticket, want in zip(tickets, wanted, strict=True):
-                ticket.reserve(order_id, want.quantity, expires_at, work.stamp)
+                ticket.reserve(order_id, want.quantity, expires_at, work.stamp, buyer_id)
                 if not order.is_open:
                     ticket.sell(order_id, want.quantity, work.stamp)
             return ask.answer(order)

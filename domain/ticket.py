@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heapify, heappop, heappush
+from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinned
-from domain.errors import Invalid, NotOwner, SoldOut, TicketLocked, TicketWithdrawn
+from domain.errors import Invalid, NotOwner, SoldOut, TicketLocked, TicketWithdrawn, TooManyHeld
 from domain.listing import Listing
 
 
@@ -23,6 +24,8 @@ class Hold:
 
     quantity: int
     expires_at: datetime
+    buyer_id: UUID | None = None
+    """Whom the cap on held units counts it for; None: nobody, in what was stored before there was a cap."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,6 +49,10 @@ class Ticket(Aggregate):
         heapify(self.deadlines)
         self.lapsed: dict[UUID, int] = {}
         self.lapsed_units = 0
+        # Derived, too: each buyer's units in holds that are not seen past their deadline, so that a cap costs O(1).
+        self.held_by: dict[UUID, int] = {}
+        for hold in self.holds.values():
+            self._count(hold, hold.quantity)
 
     def snapshot_interval(self) -> int:
         """Grows with the state, so that snapshots cost each event O(1); a part of it, or holds that only open, an event
@@ -143,8 +150,20 @@ class Ticket(Aggregate):
         if self.available < quantity and self.available + self._lapsed_units(now) < quantity:
             raise SoldOut(f"{self.available} available")
 
-    def reserve(self, order_id: UUID, quantity: int, expires_at: datetime, stamp: Stamp) -> None:
+    def check_may_hold(self, buyer_id: UUID, quantity: int, most: int, now: datetime) -> None:
+        """Raises `TooManyHeld` when with so many units more a buyer would hold more than `most` unpaid at a time."""
+        self._lapsed_units(now)
+        held = self.held_by.get(buyer_id, 0)
+        if held + quantity > most:
+            raise TooManyHeld(f"{held} are held for you unpaid; at most {most} may be")
+
+    def reserve(
+        self, order_id: UUID, quantity: int, expires_at: datetime, stamp: Stamp, buyer_id: UUID | None = None
+    ) -> None:
         """Holds units for an order until its deadline; call `check_may_reserve` for all its tickets first.
+
+        Args:
+            buyer_id: whom they are counted for until then; None: nobody.
 
         Raises:
             SoldOut: there are not so many units free.
@@ -162,6 +181,7 @@ class Ticket(Aggregate):
             available=self.available - quantity,
             held=self.held + quantity,
             sold=self.sold,
+            buyer_id=buyer_id,
         )
 
     def release(self, order_id: UUID, reason: str, stamp: Stamp) -> None:
@@ -213,6 +233,7 @@ class Ticket(Aggregate):
             if hold is not None and order_id not in self.lapsed:
                 self.lapsed[order_id] = hold.quantity
                 self.lapsed_units += hold.quantity
+                self._count(hold, -hold.quantity)
         return self.lapsed_units
 
     def _release_lapsed(self, units: int, stamp: Stamp) -> None:
@@ -225,8 +246,21 @@ class Ticket(Aggregate):
             self.release(order_id, "lapsed", stamp)
 
     def _close_hold(self, order_id: UUID) -> None:
-        self.held -= self.holds.pop(order_id).quantity
-        self.lapsed_units -= self.lapsed.pop(order_id, 0)
+        hold = self.holds.pop(order_id)
+        self.held -= hold.quantity
+        if order_id in self.lapsed:
+            self.lapsed_units -= self.lapsed.pop(order_id)
+        else:
+            self._count(hold, -hold.quantity)
+
+    def _count(self, hold: Hold, change: int) -> None:
+        if hold.buyer_id is None:
+            return
+        units = self.held_by.get(hold.buyer_id, 0) + change
+        if units:
+            self.held_by[hold.buyer_id] = units
+        else:
+            del self.held_by[hold.buyer_id]
 
     # What happened ------------------------------------------------------------------------------------------------
 
@@ -255,16 +289,24 @@ class Ticket(Aggregate):
 
     @pinned("stagedoor.Ticket.Reserved")
     class Reserved(Event):
+        class_version: ClassVar[int] = 2
         order_id: UUID
         quantity: int
         expires_at: datetime
         available: int
         held: int
         sold: int
+        buyer_id: UUID | None
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            # As the snapshots of that time have it, so that both tell the same state.
+            state["buyer_id"] = None
 
         def apply(self, aggregate: Ticket) -> None:
-            aggregate.holds[self.order_id] = Hold(self.quantity, self.expires_at)
+            hold = aggregate.holds[self.order_id] = Hold(self.quantity, self.expires_at, self.buyer_id)
             aggregate.held += self.quantity
+            aggregate._count(hold, self.quantity)
             heappush(aggregate.deadlines, (self.expires_at, self.order_id))
 
     @pinned("stagedoor.Ticket.Released")

@@ -19,6 +19,8 @@ PATIENCE_SECONDS = 10.0
 
 UNPROCESSABLE = 422
 ORDER_NOT_OPEN = "order_not_open"
+TOO_MANY_HELD = "too_many_held"
+"""With long holds, whoever walks away often comes to the house's cap."""
 
 
 class _Found(msgspec.Struct):
@@ -109,6 +111,8 @@ class Buyer:
         except ProblemError as problem:
             if problem.code == "sold_out":
                 self._tally.sold_out += 1
+            elif problem.code == TOO_MANY_HELD:
+                self._tally.too_many += 1
             elif problem.status == UNPROCESSABLE and wanted > 1:
                 self._tally.too_many += 1
                 self._most_tickets = wanted // 2

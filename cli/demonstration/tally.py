@@ -53,7 +53,7 @@ class Tally:
     too_late: int = 0
     """Payments and cancellations refused because the hold had ended."""
     too_many: int = 0
-    """Orders refused with 422: more tickets than the marketplace sells at once."""
+    """Orders refused with 422 or `too_many_held`: more tickets than the marketplace sells one buyer at once."""
     collected: int = 0
     visits: int = 0
     visits_missed: int = 0

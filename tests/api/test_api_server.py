@@ -237,7 +237,7 @@ def test_what_is_no_http_gets_problem_details_too(settings: Settings, sent: byte
 
 
 async def test_a_connection_that_sends_nothing_is_closed(settings: Settings) -> None:
-    quick = "import api.protocol; api.protocol.FIRST_REQUEST_SECONDS = 0.5\n"
+    quick = "import api.protocol; api.protocol.HEAD_SECONDS = 0.5\n"
     with process(settings, quick + SCRIPT) as child:
         wait_until_listening(settings.port, child)
         for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost"):

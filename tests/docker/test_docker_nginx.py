@@ -1,57 +1,27 @@
-"""docker/nginx.conf in Debian's nginx, in front of a server that answers everything: slow clients do not get through.
-
-`STAGEDOOR_TEST_NGINX` names the program when it is not on the PATH.
-"""
+"""docker/nginx.conf in Debian's nginx, before a server that answers everything: slow clients do not get through."""
 
 from __future__ import annotations
 
 import http.client
-import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from cli.embedded.ports import free_port, listens
-from tests.docker.compose_file import DOCKER
+from tests.docker.nginx import MARKS, running_nginx
 
-NGINX = os.environ.get("STAGEDOOR_TEST_NGINX") or shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+pytestmark = MARKS
 
-CI = bool(os.environ.get("CI"))
-"""Where CI runs nginx is required: a missing one fails there."""
-
-pytestmark = [
-    pytest.mark.servers,
-    pytest.mark.skipif(NGINX is None and not CI, reason="nginx is not on this machine"),
-]
-
-AROUND = """
-{user}
-daemon off;
-pid nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    {site}
-}}
-"""
+LARGE = 30_000_000
+"""Bytes; more than the kernel keeps for a client that does not read."""
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Answers 200 with the length of the body."""
+    """Answers 200 with the length of the body, or with a large one."""
 
     protocol_version = "HTTP/1.1"
     seen: list[str]
@@ -59,7 +29,7 @@ class Upstream(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         self.seen.append(self.path)
-        answer = str(length).encode()
+        answer = b"x" * LARGE if self.path == "/large" else str(length).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -84,29 +54,8 @@ def port(seen: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     upstream.daemon_threads = True
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    port, folder = free_port(), tmp_path_factory.mktemp("nginx")
-    site = (DOCKER / "nginx.conf").read_text()
-    for written, here in {
-        "127.0.0.1:8080": f"127.0.0.1:{upstream.server_port}",
-        "listen 80;": f"listen 127.0.0.1:{port};",
-        "listen [::]:80;": "",
-    }.items():
-        assert site.count(written) == 1
-        site = site.replace(written, here)
-    configuration = folder / "nginx.conf"
-    configuration.write_text(AROUND.format(site=site, user="user root;" if os.geteuid() == 0 else ""))
-    assert NGINX is not None
-    words = [NGINX, "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
-    with Path(folder / "log").open("wb") as log:
-        process = subprocess.Popen(words, stderr=log)
-    end = time.monotonic() + 10
-    while not listens("127.0.0.1", port):
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait(10)
+    with running_nginx(upstream.server_port, tmp_path_factory.mktemp("nginx")) as port:
+        yield port
     upstream.shutdown()
     upstream.server_close()
 
@@ -132,6 +81,20 @@ def talk(port: int, first: bytes, drip: bytes, every_seconds: float, give_up_sec
     raise AssertionError(f"still open after {give_up_seconds} s: {said!r}")
 
 
+def left_alone(port: int, seconds: float) -> int:
+    """How many bytes come in the end of a large answer that nobody reads for so long."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(request("/large"))
+        time.sleep(seconds)
+        received = 0
+        try:
+            while piece := connection.recv(1 << 20):
+                received += len(piece)
+        except ConnectionError:
+            pass
+        return received
+
+
 def request(path: str, body: bytes = b"", *, close: bool = True) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: example.org\r\nContent-Length: {len(body)}\r\n"
     return (head + ("Connection: close\r\n" if close else "") + "\r\n").encode() + body
@@ -143,10 +106,12 @@ def test_slow_clients_are_shown_the_door_and_do_not_come_through(port: int, seen
         header = pool.submit(talk, port, b"GET /slow-header HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n", 1.0, 15.0)
         body = pool.submit(talk, port, request("/slow-body", b"x" * 10)[:-9], b"", 1.0, 15.0)
         silent = pool.submit(talk, port, b"", b"", 1.0, 15.0)
+        unread, read_soon = pool.submit(left_alone, port, 14.0), pool.submit(left_alone, port, 1.0)
         idle = pool.submit(talk, port, request("/idle", close=False), b"", 1.0, 40.0)
     for said, after in (header.result(), body.result(), silent.result()):
         assert said == b"" or said.startswith(b"HTTP/1.1 408")
         assert 9 < after < 13
+    assert unread.result() < LARGE < read_soon.result()
     said, after = idle.result()
     assert said.startswith(b"HTTP/1.1 200")
     assert 29 < after < 33

@@ -70,7 +70,7 @@ def _examples() -> list[Event]:
     stamp = Stamp(NOON, cause)
     ticket = Ticket.offer(UUID(int=100), SELLER, listing(hold_seconds=600), stamp)
     first, second = UUID(int=200), UUID(int=201)
-    ticket.reserve(first, 2, DEADLINE, stamp)
+    ticket.reserve(first, 2, DEADLINE, stamp, BUYER)
     ticket.release(first, "cancelled", stamp)
     ticket.reserve(second, 1, DEADLINE, stamp)
     ticket.sell(second, 1, stamp)
