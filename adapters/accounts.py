@@ -6,6 +6,7 @@ Every method may raise `psycopg.OperationalError` (`psycopg_pool.PoolTimeout` is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.records import Account, Session
 
-_ACCOUNT = "SELECT user_id, email, name, password_hash FROM accounts WHERE "
+_ACCOUNT = "SELECT user_id, email, name, password_hash, email_verified_at IS NOT NULL FROM accounts WHERE "
+_VERIFIED = "SELECT user_id FROM accounts WHERE user_id = ANY(%s) AND email_verified_at IS NOT NULL"
 
 # The row lock makes this and a change of the password take turns: no session is ever begun with a password that is
 # not the account's any more.
@@ -44,6 +46,12 @@ class Accounts:
     async def by_id(self, user_id: UUID) -> Account | None:
         """The account of a user; None when it was erased."""
         return await self._account("user_id = %s", user_id)
+
+    async def verified(self, user_ids: Sequence[UUID]) -> dict[UUID, bool]:
+        """Those of the users whose address is verified; the others are left out."""
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(_VERIFIED, (list(user_ids),))).fetchall()
+        return dict.fromkeys((user_id for (user_id,) in rows), True)
 
     async def begin_session(self, session: Session, password_hash: str) -> bool:
         """Stores a sign-in; False when the account's password is no longer the one that was checked."""

@@ -29,7 +29,7 @@ from adapters.event_codec import EventMapper, decode_event, decode_snapshot, enc
 from adapters.record_writer import write_records
 from domain.aggregate import Aggregate, Event
 from domain.ports import KeyUsed, StoreUnavailable, Unreadable
-from domain.records import Outcome, Record
+from domain.records import LinkPurpose, Outcome, Record
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ _OUTCOMES = (
     "SELECT scope, key, fingerprint, answer FROM unnest(%s::uuid[], %s::text[]) AS asked(scope, key)"
     " JOIN outcomes USING (scope, key)"
 )
+_LINK_OWNER = "SELECT user_id FROM links WHERE token_hash = %s AND purpose = %s AND expires_at > clock_timestamp()"
 _ONE_EVENT = "SELECT topic, state FROM stored_events WHERE originator_id = %s AND originator_version = %s"
 _KEEP_SNAPSHOT = "INSERT INTO stored_snapshots VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
@@ -287,6 +288,12 @@ class PostgresTransaction:
         """See `domain.ports.Transaction`."""
         with _asking():
             rows = await self._rows("SELECT user_id FROM accounts WHERE email = %s", (email,))
+        return rows[0][0] if rows else None
+
+    async def link_owner(self, token_hash: bytes, purpose: LinkPurpose) -> UUID | None:
+        """See `domain.ports.Transaction`."""
+        with _asking():
+            rows = await self._rows(_LINK_OWNER, (token_hash, purpose))
         return rows[0][0] if rows else None
 
     async def contains(self, event: Event) -> bool:

@@ -8,7 +8,17 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from domain.records import Account, AccountChange, AccountErased, Outcome, Record, Session, SessionsEnded
+from domain.records import (
+    Account,
+    AccountChange,
+    AccountErased,
+    EmailVerified,
+    Letter,
+    Outcome,
+    Record,
+    Session,
+    SessionsEnded,
+)
 
 
 async def write_records(connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
@@ -50,6 +60,10 @@ async def _(record: AccountChange, connection: AsyncConnection[Any]) -> None:
         " password_hash = COALESCE(%s, password_hash) WHERE user_id = %s",
         (record.email, record.name, record.password_hash, record.user_id),
     )
+    if record.email is not None:
+        await connection.execute("UPDATE accounts SET email_verified_at = NULL WHERE user_id = %s", (record.user_id,))
+    if record.cancels_links:
+        await connection.execute("DELETE FROM links WHERE user_id = %s", (record.user_id,))
 
 
 @_write.register
@@ -57,6 +71,24 @@ async def _(record: AccountErased, connection: AsyncConnection[Any]) -> None:
     await connection.execute("DELETE FROM accounts WHERE user_id = %s", (record.user_id,))
     await connection.execute("DELETE FROM collection WHERE user_id = %s", (record.user_id,))
     await connection.execute("DELETE FROM outcomes WHERE scope = %s", (record.user_id,))
+    await connection.execute("DELETE FROM links WHERE user_id = %s", (record.user_id,))
+    await connection.execute("DELETE FROM letters WHERE user_id = %s", (record.user_id,))
+
+
+@_write.register
+async def _(record: EmailVerified, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
+        "UPDATE accounts SET email_verified_at = clock_timestamp() WHERE user_id = %s", (record.user_id,)
+    )
+    await connection.execute("DELETE FROM links WHERE user_id = %s AND purpose = 'verify_email'", (record.user_id,))
+
+
+@_write.register
+async def _(record: Letter, connection: AsyncConnection[Any]) -> None:
+    await connection.execute(
+        "INSERT INTO letters (kind, user_id, recipient) VALUES (%s, %s, %s)",
+        (record.kind, record.user_id, record.recipient),
+    )
 
 
 @_write.register

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from adapters.mail_server import MailServer, parse_mail_server
 
 MAX_HOLD_SECONDS = 24 * 3600
 """A hold longer than a day would be a way to take a listing off the market."""
@@ -17,6 +20,8 @@ MAX_API_PROCESSES = 64
 MAX_HELD_PER_BUYER, DEFAULT_HELD_PER_BUYER = 1_000_000, 100
 """Units of one listing. By default as many as the largest order has, so that every order that is allowed fits once; at
 most as many as a listing may have."""
+
+DEFAULT_HOST = "127.0.0.1"
 
 
 class SettingsError(Exception):
@@ -51,6 +56,18 @@ class Settings:
     """Units of one listing that one buyer may hold unpaid at a time; 0: no cap."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Who may say whose request it forwards."""
+    smtp_url: str | None = None
+    """The mail server; without one, letters are files in the data folder's `outbox/`."""
+    mail_from: str = "Stagedoor <no-reply@localhost>"
+    public_url: str = ""
+    """Where people reach the house, for the links in letters; without a slash at its end."""
+    verified_email: bool = False
+    """Whether only accounts with a verified address may list and order."""
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """The mail server of `smtp_url`."""
+        return None if self.smtp_url is None else parse_mail_server(self.smtp_url)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -61,8 +78,8 @@ class Settings:
         """
         env = os.environ if environment is None else environment
         return cls(
-            host=env.get("STAGEDOOR_HOST") or "127.0.0.1",
-            port=_whole_number(env, "STAGEDOOR_PORT", 8080, 1, 65_535),
+            host=env.get("STAGEDOOR_HOST") or DEFAULT_HOST,
+            port=_port(env),
             data_dir=Path(env.get("STAGEDOOR_DATA_DIR") or ".stagedoor").expanduser().resolve(),
             api_processes=_whole_number(env, "STAGEDOOR_API_PROCESSES", 1, 1, MAX_API_PROCESSES),
             hold_seconds=_whole_number(env, "STAGEDOOR_HOLD_SECONDS", 900, 1, MAX_HOLD_SECONDS),
@@ -81,6 +98,10 @@ class Settings:
                 env, "STAGEDOOR_MAX_HELD_PER_BUYER", DEFAULT_HELD_PER_BUYER, 0, MAX_HELD_PER_BUYER
             ),
             trusted_proxies=_networks(env, "STAGEDOOR_TRUSTED_PROXIES"),
+            smtp_url=_smtp_url(env, "STAGEDOOR_SMTP_URL"),
+            mail_from=_mailbox(env, "STAGEDOOR_MAIL_FROM", cls.mail_from),
+            public_url=_public_url(env, "STAGEDOOR_PUBLIC_URL"),
+            verified_email=_one_of(env, "STAGEDOOR_VERIFIED_EMAIL", "optional", ("optional", "required")) == "required",
         )
 
     def as_environment(self) -> dict[str, str]:
@@ -104,6 +125,10 @@ class Settings:
             "STAGEDOOR_HEARTBEAT_FILE": str(self.heartbeat_file or ""),
             "STAGEDOOR_MAX_HELD_PER_BUYER": str(self.max_held_per_buyer),
             "STAGEDOOR_TRUSTED_PROXIES": ",".join(str(network) for network in self.trusted_proxies),
+            "STAGEDOOR_SMTP_URL": self.smtp_url or "",
+            "STAGEDOOR_MAIL_FROM": self.mail_from,
+            "STAGEDOOR_PUBLIC_URL": self.public_url,
+            "STAGEDOOR_VERIFIED_EMAIL": "required" if self.verified_email else "optional",
         }
 
 
@@ -149,3 +174,43 @@ def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | N
     if text is not None and urlsplit(text).scheme not in schemes:
         raise SettingsError(f"{name} must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
     return text
+
+
+def _smtp_url(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name) or None
+    try:
+        if text is not None:
+            parse_mail_server(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    return text
+
+
+def _mailbox(env: Mapping[str, str], name: str, default: str) -> str:
+    """A sender: an address, or `Name <address>`."""
+    text = env.get(name) or default
+    local, _, domain = parseaddr(text)[1].rpartition("@")
+    if not (local and domain and text.isascii() and text.isprintable()):
+        raise SettingsError(f"{name}={text!r}: expected an address or Name <address>, in ASCII")
+    return text
+
+
+def url_of(host: str, port: int) -> str:
+    """The API's URL for a client on this machine; an address that means every interface becomes loopback."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _public_url(env: Mapping[str, str], name: str) -> str:
+    """As it is set, without a slash at its end; else where the API listens."""
+    text = _url(env, name, ("http", "https"))
+    if text is None:
+        return url_of(env.get("STAGEDOOR_HOST") or DEFAULT_HOST, _port(env))
+    parts = urlsplit(text)
+    if not parts.hostname or parts.query or parts.fragment or not (text.isascii() and text.isprintable()):
+        raise SettingsError(f"{name}={text!r}: expected a URL such as https://tickets.example.org")
+    return text.rstrip("/")
+
+
+def _port(env: Mapping[str, str]) -> int:
+    return _whole_number(env, "STAGEDOOR_PORT", 8080, 1, 65_535)

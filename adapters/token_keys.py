@@ -7,14 +7,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 OVERLAP = timedelta(minutes=15)
 """How long a retired key still verifies: longer than any token it signed lives, with room for clocks that differ."""
+
+
+_LOCK = "LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE"
+_SIGNING = "SELECT kid FROM signing_keys WHERE retired_at IS NULL AND ended_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,33 @@ class SigningKey:
     @property
     def public(self) -> Ed25519PublicKey:
         return self.private.public_key()
+
+
+class KeyState(Enum):
+    """What a key is good for."""
+
+    SIGNS = "signs and verifies"
+    VERIFIES = "verifies what it signed"
+    OVER = "over: the last token it signed has expired"
+    ENDED = "ended: it was known to others"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as `stagedoor keys list` shows it: nothing secret."""
+
+    kid: str
+    created_at: datetime
+    retired_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def state(self) -> KeyState:
+        if self.ended_at is not None:
+            return KeyState.ENDED
+        if self.retired_at is None:
+            return KeyState.SIGNS
+        return KeyState.OVER if self.retired_at + OVERLAP < datetime.now(UTC) else KeyState.VERIFIES
 
 
 class TokenKeys:
@@ -61,6 +94,10 @@ class TokenKeys:
         key = self._keys.get(kid)
         return None if key is None or _is_over(key) else key.public
 
+    def kids(self) -> frozenset[str]:
+        """The ids of the keys that were read."""
+        return frozenset(self._keys)
+
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify now, as a JWK Set (RFC 7517, RFC 8037)."""
         return {
@@ -71,29 +108,75 @@ class TokenKeys:
             ]
         }
 
-    async def _read(self) -> list[SigningKey]:
-        """All keys, the newest first."""
+    async def rows(self) -> list[KeyRow]:
+        """The keys there were, the newest first, a hundred at most."""
         async with self._pool.connection() as connection:
             rows = await (
                 await connection.execute(
-                    "SELECT kid, private_pem, retired_at FROM signing_keys ORDER BY created_at DESC, kid LIMIT 100"
+                    "SELECT kid, created_at, retired_at, ended_at FROM signing_keys"
+                    " ORDER BY created_at DESC, kid LIMIT 100"
+                )
+            ).fetchall()
+        return [KeyRow(*row) for row in rows]
+
+    async def rotate(self) -> str:
+        """Makes a new pair and retires the one that signs; both verify for `OVERLAP`. Returns the new one's id."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(_LOCK)
+            await connection.execute(
+                "UPDATE signing_keys SET retired_at = clock_timestamp() WHERE retired_at IS NULL AND ended_at IS NULL"
+            )
+            return await self._add_pair(connection)
+
+    async def end(self, kid: str) -> bool:
+        """Ends a key that others may know: no token of it is good any more, and its private half is wiped.
+
+        Should none be left that signs, a new pair is made.
+
+        Returns:
+            whether there was such a key.
+        """
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(_LOCK)
+            ended = await connection.execute(
+                "UPDATE signing_keys SET private_pem = '', ended_at = COALESCE(ended_at, clock_timestamp())"
+                " WHERE kid = %s",
+                (kid,),
+            )
+            if ended.rowcount and await (await connection.execute(_SIGNING)).fetchone() is None:
+                await self._add_pair(connection)
+            return ended.rowcount == 1
+
+    async def _read(self) -> list[SigningKey]:
+        """The keys that are good for something, the newest first."""
+        async with self._pool.connection() as connection:
+            rows = await (
+                await connection.execute(
+                    "SELECT kid, private_pem, retired_at FROM signing_keys WHERE ended_at IS NULL"
+                    " AND (retired_at IS NULL OR retired_at > now() - interval '1 hour')"
+                    " ORDER BY created_at DESC, kid LIMIT 100"
                 )
             ).fetchall()
         return [SigningKey(kid, _private(pem), retired_at) for kid, pem, retired_at in rows]
 
     async def _make(self) -> None:
         """Makes the first pair; of processes that start together one does it and the others find it."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(_LOCK)
+            if await (await connection.execute(_SIGNING)).fetchone() is None:
+                await self._add_pair(connection)
+
+    async def _add_pair(self, connection: AsyncConnection[Any]) -> str:
+        """Stores a new pair; its id."""
         private = Ed25519PrivateKey.generate()
         pem = private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
-            await connection.execute(
-                "INSERT INTO signing_keys (kid, private_pem)"
-                " SELECT %s, %s WHERE NOT EXISTS (SELECT FROM signing_keys WHERE retired_at IS NULL)",
-                (thumbprint(private.public_key()), pem),
-            )
+        kid = thumbprint(private.public_key())
+        await connection.execute(
+            "INSERT INTO signing_keys (kid, private_pem, created_at) VALUES (%s, %s, clock_timestamp())", (kid, pem)
+        )
+        return kid
 
 
 def thumbprint(public: Ed25519PublicKey) -> str:

@@ -64,4 +64,4 @@ def respond(body: Any, version: int | None = None, cache: str = PRIVATE) -> web.
     return answer(200, body, version).response(cache)
 
 
-NO_CONTENT = Answer(204)
+ACCEPTED, NO_CONTENT = Answer(202), Answer(204)

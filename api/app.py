@@ -15,6 +15,8 @@ from adapters.collection import Collection
 from adapters.database import make_pool
 from adapters.event_log import EventLog
 from adapters.event_store import PostgresEventStore
+from adapters.letters import Letters
+from adapters.mail import mail_of
 from adapters.passwords import Passwords
 from adapters.settings import Settings, SettingsError, required
 from adapters.stored_answers import StoredAnswers
@@ -30,6 +32,7 @@ from api.limits import Limits
 from api.load import MAX_BODIES, MAX_REQUESTS, MAX_VERSION_WAITS, Arrivals, Load
 from api.metrics import Metrics
 from api.openapi import document
+from api.post_office import PostOffice
 from api.routes import ROUTES
 from api.services import SERVICES, Services
 from api.sessions import EndedSessions
@@ -49,9 +52,6 @@ reads that take a hundredth of their time."""
 
 TURN_SECONDS = 10.0
 """How long a payment waits for another one of the same key or order."""
-
-KEYS_RELOAD_SECONDS = 30.0
-"""How soon a process signs with a new key; it verifies with it at once."""
 
 GAUGE_SECONDS = 0.5
 
@@ -94,6 +94,9 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.push_async_callback(gateway.close)
     passwords = Passwords()
     stack.callback(passwords.close)
+    mail = mail_of(settings)
+    stack.callback(mail.close)
+    letters = Letters(pool)
     accounts, keys = Accounts(pool), TokenKeys(pool)
     ended_sessions = EndedSessions(accounts, LIFETIME, others=settings.api_processes > 1)
     tokens = AccessTokens(keys, ended_sessions)
@@ -102,10 +105,14 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         await ended_sessions.poll()
     except psycopg.errors.UndefinedTable as error:
         raise SettingsError("the database has no schema: run `stagedoor migrate`") from error
+    except psycopg.errors.UndefinedColumn as error:
+        raise SettingsError("the database has an older schema: run `stagedoor migrate`") from error
     actors = _start_actors(database_url, stack)
     queries = Queries(pool)
     _run_beside(ended_sessions.run(), stack)
-    _run_beside(_keep_house(actors, tokens, metrics), stack)
+    _run_beside(tokens.run(), stack)
+    _run_beside(PostOffice(letters, accounts, mail, settings).run(), stack)
+    _run_beside(_keep_house(actors, metrics), stack)
     return Services(
         settings=settings,
         pool=pool,
@@ -118,6 +125,8 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         gateway=gateway,
         webhook_secrets=tuple(secret.strip() for secret in webhook_secrets.split(",") if secret.strip()),
         accounts=accounts,
+        verified=SharedReads(accounts.verified, at_once=2, keys_in_a_look=100),
+        letters=letters,
         collection=Collection(pool),
         stored_answers=StoredAnswers(pool),
         passwords=passwords,
@@ -152,13 +161,8 @@ def _run_beside(work: Coroutine[None, None, None], stack: AsyncExitStack) -> Non
     stack.push_async_callback(end)
 
 
-async def _keep_house(actors: Actors, tokens: AccessTokens, metrics: Metrics) -> None:
+async def _keep_house(actors: Actors, metrics: Metrics) -> None:
     """What has to be looked at from time to time."""
-    loop = asyncio.get_running_loop()
-    reload_at = loop.time() + KEYS_RELOAD_SECONDS
     while True:
         await asyncio.sleep(GAUGE_SECONDS)
         metrics.commands_waiting.set(actors.waiting)
-        if loop.time() >= reload_at:
-            await tokens.reload_keys()
-            reload_at = loop.time() + KEYS_RELOAD_SECONDS

@@ -6,6 +6,7 @@ there and right. A verified token is remembered until it expires: only its first
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +36,9 @@ MAX_TOKEN = 2_000
 
 RELOAD_SECONDS = 1.0
 """Unknown key ids make us look for new keys at most this often, whoever sends them."""
+
+KEYS_POLL_SECONDS = 0.5
+"""How soon every process signs with a new key, and refuses the tokens of one that was ended (and a query)."""
 
 _CLAIMS = ["iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti", "adm"]
 _FOREIGN_KEYS = ("jku", "jwk", "x5u", "x5c", "crit")
@@ -131,11 +135,23 @@ class AccessTokens:
         return key
 
     async def reload_keys(self) -> None:
-        """Reads the keys again; with the database away the old ones stay."""
+        """Reads the keys again; with the database away the old ones stay.
+
+        When one is gone, every token is verified anew: what was remembered may rest on it.
+        """
+        before = self._keys.kids()
         try:
             await self._keys.load()
         except psycopg.OperationalError:
             return
+        if before - self._keys.kids():
+            self._known.clear()
+
+    async def run(self) -> None:
+        """Reads the keys from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(KEYS_POLL_SECONDS)
+            await self.reload_keys()
 
 
 def bearer_token(request: web.Request) -> str | None:

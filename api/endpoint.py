@@ -19,6 +19,7 @@ from api.metrics import Metrics
 from api.problems import response_to
 from api.route import Access, Route
 from api.services import SERVICES
+from api.verification import require_verified
 
 SERVER = "Stagedoor"
 """What answers; whoever looks for known holes in some version of a library need not be told which is here."""
@@ -39,6 +40,8 @@ def endpoint(route: Route) -> Handler:
     async def serve(call: Call) -> web.StreamResponse:
         if route.access is not Access.ANYONE:
             await _identify(call, route)
+        if route.needs_verified_email and call.services.settings.verified_email:
+            await require_verified(call)
         if route.takes_key:
             call.key = key_of(call.request)
         if decode is not None:

@@ -58,6 +58,12 @@ ORDERS_PER_ACCOUNT_AND_LISTING = Rule(burst=20, per_second=2)
 ORDERS_PER_ADDRESS_AND_LISTING = Rule(burst=5_000, per_second=1_000)
 """The crowd of one network on one listing: half of what the address may ask for at all."""
 
+LETTERS_PER_ADDRESS = SIGN_UPS_PER_ADDRESS
+"""Links asked for or followed: who signs up gets one, and a crowd signs up from one network."""
+
+LETTERS_PER_EMAIL = Rule(burst=5, per_second=1 / 300)
+"""One gets lost, or was typed wrongly; nobody's mailbox is filled by somebody else through us."""
+
 
 class Buckets:
     """One rule's buckets. Used on one event loop."""
@@ -90,6 +96,8 @@ class Limits:
         self._passwords = Buckets(PASSWORDS_PER_EMAIL)
         self._orders = Buckets(ORDERS_PER_ACCOUNT_AND_LISTING)
         self._orders_of_address = Buckets(ORDERS_PER_ADDRESS_AND_LISTING)
+        self._links = Buckets(LETTERS_PER_ADDRESS)
+        self._letters = Buckets(LETTERS_PER_EMAIL)
 
     def check_address(self, remote: str | None) -> None:
         """Any request."""
@@ -117,6 +125,16 @@ class Limits:
             for listing in listings:
                 _refuse(self._orders.take((user_id, listing), now))
                 _refuse(self._orders_of_address.take((network, listing), now))
+
+    def check_link(self, remote: str | None) -> None:
+        """A link that is followed."""
+        self._check(self._links, remote)
+
+    def check_letter(self, remote: str | None, email: str) -> None:
+        """A letter to an address, whether there is an account of it or not."""
+        self._check(self._links, remote)
+        if self._enabled:
+            _refuse(self._letters.take(email, time.monotonic()))
 
     def _check(self, buckets: Buckets, remote: str | None) -> None:
         if self._enabled:

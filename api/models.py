@@ -63,10 +63,23 @@ class AccountChanges(Model):
     current_password: Password | UnsetType = UNSET
 
 
+class LinkToken(Model):
+    token: Annotated[str, Meta(min_length=1, max_length=200, description="What stands behind `=` in the link.")]
+
+
+class PasswordResetRequest(Model):
+    email: Email
+
+
+class PasswordReset(LinkToken):
+    password: NewPassword
+
+
 class User(View):
     id: UUID
     email: str
     name: str
+    email_verified: Annotated[bool, Meta(description="Whether a link that was sent there has been followed.")]
 
 
 class SignedIn(View):

@@ -143,7 +143,13 @@ def _successes(route: Route) -> dict[str, Any]:
     return responses
 
 
-_TITLES = {200: "Done", 201: "Made", 204: "Done, nothing to say", 304: "The client has this version"}
+_TITLES = {
+    200: "Done",
+    201: "Made",
+    202: "Taken down, soon done",
+    204: "Done, nothing to say",
+    304: "The client has this version",
+}
 
 
 def _failures(route: Route) -> dict[str, Any]:

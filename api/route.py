@@ -51,6 +51,8 @@ class Route:
     """The handler reads the bytes themselves, whatever they are."""
     is_limited: bool = True
     """Whether requests count against the bounds of `api/limits.py`; machines that watch the house are let through."""
+    needs_verified_email: bool = False
+    """Whether it is for verified addresses only, where the settings ask for them (`STAGEDOOR_VERIFIED_EMAIL`)."""
     summary: str = field(default="", kw_only=True)
     admin_reads: bool = False
     """Whether an administrator may do what only the owner may."""
@@ -80,6 +82,8 @@ class Route:
             codes |= {"validation_failed"}
         if self.takes_key:
             codes |= {"idempotency_key_reused", "validation_failed"}
+        if self.needs_verified_email:
+            codes |= {"email_not_verified", "unavailable"}
         if self.takes_if_match:
             codes |= {"version_mismatch"}
         return sorted(codes)

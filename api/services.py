@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.accounts import Accounts
 from adapters.collection import Collection
 from adapters.event_log import EventLog
+from adapters.letters import Letters
 from adapters.passwords import Passwords
 from adapters.settings import Settings
 from adapters.stored_answers import StoredAnswers
@@ -46,6 +47,8 @@ class Services:
     gateway: StripeGateway
     webhook_secrets: tuple[str, ...]
     accounts: Accounts
+    verified: SharedReads[UUID, bool]
+    letters: Letters
     collection: Collection
     stored_answers: StoredAnswers
     passwords: Passwords

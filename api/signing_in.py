@@ -19,6 +19,7 @@ from api.auth import LIFETIME
 from api.calls import Call
 from api.emails import checked, normalised
 from api.ids import new_id
+from api.new_passwords import check_new_password
 from api.problems import Refused
 from api.sealed_answers import sealed_once
 from domain.marketplace import Ask
@@ -36,6 +37,7 @@ async def sign_up(call: Call, body: models.NewAccount) -> web.Response:
     services = call.services
     services.limits.check_sign_up(call.remote)
     email = checked(body.email, "email")
+    check_new_password(body.password, email, body.name)
     user_id = new_id()
     session, refresh_token = _new_session(user_id)
     account = Account(user_id, email, body.name, await services.passwords.hash(body.password))
@@ -110,7 +112,7 @@ def _hash(secret: str) -> bytes:
 
 def _signed_in(account: Account, access_token: str, refresh_token: str) -> models.SignedIn:
     return models.SignedIn(
-        user=models.User(account.user_id, account.email, account.name),
+        user=models.User(account.user_id, account.email, account.name, account.email_verified),
         access_token=access_token,
         refresh_token=refresh_token,
         token_type="Bearer",  # noqa: S106 - the kind of token, not one

@@ -10,6 +10,7 @@ from api.answers import NO_CONTENT, Answer, answer, respond
 from api.auth import unauthenticated
 from api.calls import Call
 from api.emails import checked
+from api.new_passwords import check_new_password
 from api.problems import invalid
 from domain.records import Account, AccountChange
 
@@ -21,18 +22,24 @@ async def current(call: Call) -> web.Response:
 
 
 async def change(call: Call, body: models.AccountChanges) -> web.Response:
-    """PATCH /api/users/currentuser: a new password signs out everywhere else."""
+    """PATCH /api/users/currentuser: a new password signs out everywhere else, a new address is to be verified."""
     services = call.services
     account = await _own_account(call)
-    email = None if body.email is UNSET else checked(body.email, "email")
-    if body.password is not UNSET or email not in (None, account.email):
-        await _check_password(call, account, body)
-    password_hash = None if body.password is UNSET else await services.passwords.hash(body.password)
+    email = _new_email(body, account)
     name = None if body.name is UNSET else body.name
+    if body.password is not UNSET or email is not None:
+        await _check_password(call, account, body)
+    if email is not None:
+        services.limits.check_letter(call.request.remote, email)
+    password_hash = None
+    if body.password is not UNSET:
+        check_new_password(body.password, email or account.email, name or account.name)
+        password_hash = await services.passwords.hash(body.password)
     changes = AccountChange(account.user_id, email, name, password_hash)
-    view = _view(Account(account.user_id, email or account.email, name or account.name, ""))
+    verified = account.email_verified and email is None
+    view = models.User(account.user_id, email or account.email, name or account.name, verified)
     changed: Answer = await services.marketplace.change_account(
-        changes, call.user.session_id, call.command(lambda _: answer(200, models.CurrentUser(view)))
+        changes, account.email, call.user.session_id, call.command(lambda _: answer(200, models.CurrentUser(view)))
     )
     if password_hash is not None:
         await services.ended_sessions.spread()
@@ -46,6 +53,12 @@ async def erase(call: Call) -> web.Response:
     )
     await call.services.ended_sessions.spread()
     return erased.response()
+
+
+def _new_email(body: models.AccountChanges, account: Account) -> str | None:
+    """The address it is to be; None when it stays, however it is written."""
+    email = None if body.email is UNSET else checked(body.email, "email")
+    return None if email == account.email else email
 
 
 async def _own_account(call: Call) -> Account:
@@ -65,4 +78,4 @@ async def _check_password(call: Call, account: Account, body: models.AccountChan
 
 
 def _view(account: Account) -> models.User:
-    return models.User(account.user_id, account.email, account.name)
+    return models.User(account.user_id, account.email, account.name, account.email_verified)

@@ -27,6 +27,7 @@ COMMANDS = {
     "restore": ("cli.backup.commands:restore", "Put a backup in the place of the database."),
     "repair": ("cli.repair:repair", "Bring Kafka and the read models in line with the event log after a restore."),
     "admin": ("cli.admin:admin", "Make an account an administrator."),
+    "keys": ("cli.keys:keys", "List, rotate or retire the keys that sign access tokens."),
     "migrate": ("cli.services:migrate", "Make or update the database schema and the Kafka topics."),
     "api": ("cli.services:api", "Run the HTTP API alone."),
     "relay": ("cli.services:relay", "Run the relay alone: event log to Kafka."),

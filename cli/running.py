@@ -32,12 +32,6 @@ class Running:
     """Process ids by part: `postgres`, `broker`, `sandbox`, `relay`, `worker`, `api` (or `api-0`, `api-1` …)."""
 
 
-def url_of(host: str, port: int) -> str:
-    """The API's URL for a client on this machine; an address that means every interface becomes loopback."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
-
-
 def write(data_dir: Path, running: Running) -> None:
     """Replaces `running.json` at once."""
     folder.write_private(data_dir / FILE_NAME, msgspec.json.encode(running).decode())

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from adapters.settings import Settings, SettingsError, required
+from adapters.settings import Settings, SettingsError, required, url_of
 from cli import running
 from cli.embedded import reach
 
@@ -66,7 +66,7 @@ def sandbox(host: str | None, port: int | None) -> None:
         port=port or base.port or SANDBOX_PORT,
         state_path=sandbox_keys.state_path(settings.data_dir),
         secret_key=settings.stripe_secret_key or keys.secret_key,
-        webhook_url=f"{running.url_of(settings.host, settings.port)}/api/webhooks/stripe",
+        webhook_url=f"{url_of(settings.host, settings.port)}/api/webhooks/stripe",
         webhook_secret=settings.stripe_webhook_secret or keys.webhook_secret,
     )
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from adapters.settings import Settings
+from adapters.settings import Settings, url_of
 from cli.client import Client, ClientError
 
 
@@ -24,7 +24,7 @@ def marketplace_url(url: str | None, settings: Settings) -> str:
         SettingsError: the data folder belongs to another user.
     """
     if url is None:
-        from cli.running import find_running, url_of  # noqa: PLC0415 - not needed, and not loaded, with a URL
+        from cli.running import find_running  # noqa: PLC0415 - not needed, and not loaded, with a URL
 
         running = find_running(settings)
         return running.url if running else url_of(settings.host, settings.port)

@@ -64,6 +64,12 @@ class EmailTaken(DomainError):
     code = "email_taken"
 
 
+class BadLink(DomainError):
+    """A link that was used, cancelled by a newer one or by a change of the account, expired, or never sent."""
+
+    code = "bad_link"
+
+
 class ChargeMismatch(DomainError):
     """A charge of another amount, currency or intent than the order's own: never taken as its payment."""
 

@@ -19,7 +19,7 @@ from domain.aggregate import Cause, Stamp, TAggregate
 from domain.errors import Invalid, OrderNotFound, OwnTicket, TicketNotFound, UserNotFound, VersionMismatch
 from domain.listing import Listing
 from domain.order import MAX_ITEMS, MAX_QUANTITY_PER_ITEM, Charge, ChargeFailure, Item, Order, total_of
-from domain.records import Account, AccountChange, AccountErased, Session, SessionsEnded
+from domain.records import Account, AccountChange, AccountErased, EmailVerified, Letter, Session, SessionsEnded
 from domain.ticket import Ticket
 from domain.user import User
 from domain.work import A, Once, R, Work
@@ -57,29 +57,58 @@ class Marketplace:
     # Accounts -----------------------------------------------------------------------------------------------------
 
     def sign_up(self, account: Account, session: Session | None, ask: Ask[User, R]) -> Future[R]:
-        """Opens an account, signed in if a session is given. Raises `EmailTaken`."""
+        """Opens an account, signed in if a session is given, and sends a link to its address. Raises `EmailTaken`."""
 
         def decide(work: Work) -> R:
             work.keep(account)
             if session is not None:
                 work.keep(session)
+            work.keep(Letter("verify_email", account.user_id))
             user = User.sign_up(account.user_id, work.stamp)
             work.add(user)
             return ask.answer(user)
 
         return self._actors.tell([account.user_id], decide, ask.cause, ask.once)
 
-    def change_account(self, change: AccountChange, session_id: UUID | None, ask: Ask[User, R]) -> Future[R]:
+    def change_account(
+        self, change: AccountChange, former_email: str, session_id: UUID, ask: Ask[User, R]
+    ) -> Future[R]:
         """Changes personal data; a new password ends every session but the one it was changed in.
 
-        Raises `EmailTaken`, `UserNotFound`.
+        A link goes to a new address, and word of the change to the former one. Raises `EmailTaken`, `UserNotFound`.
         """
 
         def tell(work: Work, user: User) -> None:
             user.check_exists()
             work.keep(change)
+            if change.email is not None:
+                work.keep(Letter("verify_email", change.user_id))
+                work.keep(Letter("address_changed", change.user_id, former_email))
             if change.password_hash is not None:
-                work.keep(SessionsEnded(change.user_id, but=session_id))
+                _end_sessions(work, change.user_id, but=session_id)
+            user.note_changes(change.changed(), work.stamp)
+
+        return self._tell_user(change.user_id, ask, tell)
+
+    def verify_email(self, user_id: UUID, token_hash: bytes, ask: Ask[User, R]) -> Future[R]:
+        """Whoever has the link reads the account's mail. Raises `BadLink`, `UserNotFound`."""
+
+        def tell(work: Work, user: User) -> None:
+            work.check_link((token_hash, "verify_email"), user_id)
+            user.check_exists()
+            work.keep(EmailVerified(user_id))
+            user.note_changes(("email_verified",), work.stamp)
+
+        return self._tell_user(user_id, ask, tell)
+
+    def reset_password(self, change: AccountChange, token_hash: bytes, ask: Ask[User, R]) -> Future[R]:
+        """A new password for whoever has the link; every session ends. Raises `BadLink`, `UserNotFound`."""
+
+        def tell(work: Work, user: User) -> None:
+            work.check_link((token_hash, "password_reset"), change.user_id)
+            user.check_exists()
+            work.keep(change)
+            _end_sessions(work, change.user_id)
             user.note_changes(change.changed(), work.stamp)
 
         return self._tell_user(change.user_id, ask, tell)
@@ -275,6 +304,12 @@ def _find(
     if aggregate is None:
         raise missing(f"there is no {kind.__name__.lower()} {aggregate_id}")
     return aggregate
+
+
+def _end_sessions(work: Work, user_id: UUID, but: UUID | None = None) -> None:
+    """What goes with a new password: who signed in with the old one is out, and the person is told."""
+    work.keep(SessionsEnded(user_id, but))
+    work.keep(Letter("password_changed", user_id))
 
 
 def _check_buyer(order: Order, buyer_id: UUID) -> None:

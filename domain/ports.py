@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.aggregate import Aggregate, Event
 from domain.money import Money
 from domain.order import Charge, ChargeFailure
-from domain.records import Outcome, Record
+from domain.records import LinkPurpose, Outcome, Record
 
 
 class StoreUnavailable(Exception):
@@ -58,6 +58,9 @@ class Transaction(Protocol):
 
     async def email_owner(self, email: str) -> UUID | None:
         """Whose address it is."""
+
+    async def link_owner(self, token_hash: bytes, purpose: LinkPurpose) -> UUID | None:
+        """Whose link it is; None when it is good no more."""
 
     async def contains(self, event: Event) -> bool:
         """Whether this very event (same aggregate, version and command) is in the log."""

@@ -37,7 +37,7 @@ class UserUpdated:
     """An account was changed."""
 
     changed: tuple[str, ...]
-    """Of `name`, `email`, `password`, `admin`: which changed, never to what."""
+    """Of `name`, `email`, `email_verified`, `password`, `admin`: which changed, never to what."""
     admin: bool
 
 

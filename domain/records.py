@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
+
+LinkPurpose = Literal["verify_email", "password_reset"]
+"""What a link sent by mail lets its bearer do."""
+
+LetterKind = Literal["verify_email", "password_reset", "password_changed", "address_changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +24,15 @@ class Account:
     email: str
     name: str
     password_hash: str
+    email_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """The fields of an account that change; None leaves one as it is."""
+    """The fields of an account that change; None leaves one as it is.
+
+    A new address is not verified. A new address or password cancels every link that was sent.
+    """
 
     user_id: UUID
     email: str | None = None
@@ -34,12 +44,33 @@ class AccountChange:
         fields = (("email", self.email), ("name", self.name), ("password", self.password_hash))
         return tuple(name for name, value in fields if value is not None)
 
+    @property
+    def cancels_links(self) -> bool:
+        """Whether links that were sent before are good no more: they went to another address, or to who lost it."""
+        return self.email is not None or self.password_hash is not None
+
 
 @dataclass(frozen=True, slots=True)
 class AccountErased:
-    """The account's row, sessions, collection and stored answers go."""
+    """The account's row, sessions, collection, stored answers, links and letters go."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EmailVerified:
+    """The person has shown that the account's address is theirs; the link that was sent for it is spent."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter to send. `recipient` is a normalised address; None is the account's own at the time of sending."""
+
+    kind: LetterKind
+    user_id: UUID
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +101,4 @@ class Outcome:
     answer: bytes
 
 
-Record = Account | AccountChange | AccountErased | Session | SessionsEnded | Outcome
+Record = Account | AccountChange | AccountErased | EmailVerified | Letter | Session | SessionsEnded | Outcome

@@ -29,7 +29,7 @@ class User(Aggregate):
         return user
 
     def note_changes(self, changed: tuple[str, ...], stamp: Stamp) -> None:
-        """Takes down which fields changed (`name`, `email`, `password`), never their values."""
+        """Takes down what changed (`name`, `email`, `email_verified`, `password`), never to what."""
         self.check_exists()
         if changed:
             self.trigger(self.Updated, stamp, changed=changed, admin=self.admin)

@@ -9,9 +9,12 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, Event, Stamp, TAggregate
-from domain.errors import AggregateUnreadable, DomainError, EmailTaken
+from domain.errors import AggregateUnreadable, BadLink, DomainError, EmailTaken
 from domain.ports import Transaction, Unreadable
-from domain.records import Account, AccountChange, Record
+from domain.records import Account, AccountChange, AccountErased, EmailVerified, LinkPurpose, Record
+
+Link = tuple[bytes, LinkPurpose]
+"""SHA-256 of the token that a letter brought, and what it is for."""
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -72,10 +75,11 @@ class Cache:
 class NotFetched(Exception):
     """A decision came upon something that only the store knows: it is fetched, and the command decided anew."""
 
-    def __init__(self, *, aggregate_id: UUID | None = None, email: str | None = None) -> None:
+    def __init__(self, *, aggregate_id: UUID | None = None, email: str | None = None, link: Link | None = None) -> None:
         super().__init__()
         self.aggregate_id = aggregate_id
         self.email = email
+        self.link = link
 
 
 @dataclass(eq=False)
@@ -89,6 +93,9 @@ class Batch:
     touched: dict[UUID, Aggregate] = field(default_factory=dict)
     claimed_emails: set[str] = field(default_factory=set)
     email_owners: dict[str, UUID | None] = field(default_factory=dict)
+    link_owners: dict[Link, UUID | None] = field(default_factory=dict)
+    links_cancelled: set[tuple[UUID, LinkPurpose]] = field(default_factory=set)
+    """Links, by user, that a command of this batch has used or cancelled."""
     _unknown: set[UUID] = field(default_factory=set)
     """Ids that are no aggregate's."""
     _unreadable: dict[UUID, Unreadable] = field(default_factory=dict)
@@ -117,6 +124,17 @@ class Batch:
             raise NotFetched(email=email)
         return self.email_owners[email]
 
+    def link_owner(self, link: Link) -> UUID | None:
+        """Whose link it is; None when it is good no more.
+
+        Raises:
+            NotFetched: that was not asked yet.
+        """
+        if link not in self.link_owners:
+            raise NotFetched(link=link)
+        owner = self.link_owners[link]
+        return None if owner is None or (owner, link[1]) in self.links_cancelled else owner
+
     async def fetch(self, ids: Collection[UUID]) -> None:
         """Brings many aggregates into memory with one question to the store."""
         missing = {one for one in ids if one not in self.cache and one not in self._unreadable}
@@ -129,6 +147,8 @@ class Batch:
             await self.fetch([missing.aggregate_id])
         if missing.email is not None:
             self.email_owners[missing.email] = await self.transaction.email_owner(missing.email)
+        if missing.link is not None:
+            self.link_owners[missing.link] = await self.transaction.link_owner(*missing.link)
 
     def take(self, asked: Collection[UUID], found: Mapping[UUID, Aggregate | Unreadable]) -> None:
         """Takes up what the store answered."""
@@ -177,7 +197,16 @@ class Work:
             if owner not in (None, record.user_id) or record.email in self._batch.claimed_emails:
                 raise EmailTaken("there is an account with this e-mail address")
             self._batch.claimed_emails.add(record.email)
+        if isinstance(record, EmailVerified):
+            self._batch.links_cancelled.add((record.user_id, "verify_email"))
+        if isinstance(record, AccountErased) or (isinstance(record, AccountChange) and record.cancels_links):
+            self._batch.links_cancelled |= {(record.user_id, "verify_email"), (record.user_id, "password_reset")}
         self._records.append(record)
+
+    def check_link(self, link: Link, user_id: UUID) -> None:
+        """Raises `BadLink` unless it is a good link of this user. Asked before anything is changed (`NotFetched`)."""
+        if self._batch.link_owner(link) != user_id:
+            raise BadLink("this link was used, or is too old, or there is a newer one")
 
     def touched(self) -> list[Aggregate]:
         """The aggregates this command looked at or made."""

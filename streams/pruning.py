@@ -1,4 +1,5 @@
-"""Deletes what is kept for a stated time only: answers under idempotency keys, sessions that ended, tries long past."""
+"""Deletes what is kept for a stated time only: answers under idempotency keys, sessions that ended, tries long past,
+links that expired."""
 
 from __future__ import annotations
 
@@ -38,6 +39,12 @@ _TRIES = (
 )
 """Of orders that another worker saw to: a try is made within seconds of its time."""
 
+_EXPIRED_LINKS = (
+    "DELETE FROM links WHERE ctid = ANY (ARRAY(SELECT ctid FROM links"
+    " WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED))"
+)
+"""At once: one that has expired is refused like one that is not there."""
+
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +57,7 @@ class Pruning:
     async def tick(self) -> None:
         """Deletes what there is, in small bites; never raises."""
         try:
-            for statement in (_ANSWERS, _ENDED_SESSIONS, _EXPIRED_SESSIONS, _TRIES):
+            for statement in (_ANSWERS, _ENDED_SESSIONS, _EXPIRED_SESSIONS, _TRIES, _EXPIRED_LINKS):
                 await self._prune(statement)
         except psycopg.Error as error:
             log.warning("pruning waits for the database (%s)", type(error).__name__)

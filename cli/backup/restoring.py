@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from adapters.database import connection_options, pending_migrations
@@ -88,9 +89,15 @@ def _look(database_url: str) -> tuple[str, int, int]:
 
 
 def _sign_everybody_out(connection: psycopg.Connection[Any]) -> None:
-    """Sessions that ended after the backup would be alive again, and tokens given out since would still be good."""
+    """Sessions that ended after the backup would be alive again, and tokens given out since would still be good.
+
+    Links that were used since would be good again too, and letters would be sent a second time.
+    """
     connection.execute("UPDATE sessions SET ended_at = clock_timestamp() WHERE ended_at IS NULL")
     connection.execute("DELETE FROM signing_keys")  # the API makes a new one
+    for table in ("links", "letters"):
+        if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,):  # an older backup has none
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
 def _check(database_url: str, manifest: Manifest, seen: int) -> tuple[int, list[str]]:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from adapters.settings import Settings, SettingsError, required
+from adapters.settings import Settings, SettingsError, required, url_of
 from cli import running
 from cli.embedded import apache_kafka, builtin_broker, kafka_jars, postgres, postgres_cluster, sandbox_keys
 from cli.embedded.broker_choice import BrokerChoice, fall_back
@@ -41,7 +41,7 @@ class ProcessTree:
     @property
     def url(self) -> str:
         """Of the API, for a client on this machine."""
-        return running.url_of(self._settings.host, self._settings.port)
+        return url_of(self._settings.host, self._settings.port)
 
     def start(self) -> None:
         """Returns when the API says that it is ready, and after having said so.

@@ -37,6 +37,9 @@ def body_of(route: Route, scene: Scene) -> Any:
         "signing_in.sign_in": {"email": scene.people[OWNER].email, "password": PASSWORD},
         "signing_in.refresh": {"refresh_token": scene.people[OTHER].refresh_token},
         "users.change": {"name": "x"},
+        "verification.confirm": {"token": "x"},
+        "password_reset.ask": {"email": email},
+        "password_reset.confirm": {"token": "x", "password": PASSWORD},
         "tickets.offer": {"title": "x", "event": EVENT, "price": {"amount": 1, "currency": "EUR"}, "quantity": 1},
         "tickets.edit": {"title": "x"},
         "collection.add": {"ticket_id": scene.ticket["id"]},
@@ -90,7 +93,11 @@ def expected(route: Route, who: str) -> set[tuple[int, str | None]]:
 
 
 # What the rules of the domain say to somebody who may use the route.
-RULES = {("orders.place", SELLER): (403, "own_ticket")}
+RULES = {("orders.place", SELLER): (403, "own_ticket")} | {
+    (name, who): (400, "bad_link")  # whoever asks, it is the link that counts
+    for name in ("verification.confirm", "password_reset.confirm")
+    for who in (ANONYMOUS, OWNER, OTHER, SELLER, ADMIN)
+}
 
 
 @pytest.mark.parametrize("who", [ANONYMOUS, OWNER, OTHER, SELLER, ADMIN])

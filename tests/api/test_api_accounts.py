@@ -18,7 +18,8 @@ async def test_signing_up_answers_the_user_and_a_pair_of_tokens(house: House) ->
     body = {"email": "ann@example.org", "password": PASSWORD, "name": "Ann"}
     answer = await house.call("POST", "/users/signup", body)
     assert answer.status == 201
-    assert answer.body["user"] == {"id": answer.body["user"]["id"], "email": "ann@example.org", "name": "Ann"}
+    user = answer.body["user"]
+    assert user == {"id": user["id"], "email": "ann@example.org", "name": "Ann", "email_verified": False}
     assert (answer.body["token_type"], answer.body["expires_in"]) == ("Bearer", 600)
     assert answer.headers["Cache-Control"] == "no-store"
     current = await house.call("GET", "/users/currentuser", token=answer.body["access_token"])
@@ -166,7 +167,7 @@ async def test_a_name_changes_without_the_password(house: House) -> None:
     ann = await house.person("ann")
     answer = await house.call("PATCH", "/users/currentuser", {"name": "Anna"}, token=ann.token)
     assert answer.status == 200
-    assert answer.body["currentUser"] == {"id": ann.id, "email": ann.email, "name": "Anna"}
+    assert answer.body["currentUser"] == {"id": ann.id, "email": ann.email, "name": "Anna", "email_verified": False}
     assert (await house.call("GET", "/users/currentuser", token=ann.token)).body == answer.body
 
 

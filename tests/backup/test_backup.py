@@ -106,10 +106,13 @@ def test_sessions_and_tokens_of_that_time_are_good_no_more(sold: str, stagedoor:
     rows(sold, "INSERT INTO sessions (session_id, user_id, refresh_hash, expires_at)"
                " VALUES (gen_random_uuid(), gen_random_uuid(), '', now() + interval '1 day')")  # fmt: skip
     rows(sold, "INSERT INTO signing_keys (kid, private_pem) VALUES ('k', 'p')")
+    rows(sold, "INSERT INTO links VALUES ('', gen_random_uuid(), 'password_reset', now() + interval '1 hour')")
+    rows(sold, "INSERT INTO letters (kind, recipient) VALUES ('password_reset', 'ann@example.org')")
     assert stagedoor("backup", tmp_path / "backup").code == 0
     assert stagedoor("restore", tmp_path / "backup", "--yes").code == 0
     assert rows(sold, "SELECT ended_at IS NOT NULL FROM sessions") == [(True,)]
-    assert rows(sold, "SELECT count(*) FROM signing_keys") == [(0,)]
+    for table in ("signing_keys", "links", "letters"):
+        assert rows(sold, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 def test_it_shows_one_moment_while_the_marketplace_runs(sold: str, stagedoor: Stagedoor, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adapters.settings import Settings, SettingsError
+from adapters.settings import Settings, SettingsError, url_of
 from cli import running
 from cli.embedded.folder import lock_folder, open_folder
 from cli.running import Running
@@ -93,7 +93,7 @@ def test_only_the_owner_can_read_it(settings: Settings, up: Running) -> None:
     ],
 )
 def test_the_url_is_one_a_client_here_can_use(host: str, url: str) -> None:
-    assert running.url_of(host, 8080) == url
+    assert url_of(host, 8080) == url
 
 
 def test_a_command_without_a_database_says_what_to_do(settings: Settings) -> None:

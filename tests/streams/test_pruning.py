@@ -32,7 +32,15 @@ async def test_only_what_is_old_goes(pool: AsyncConnectionPool, database_url: st
             "INSERT INTO reaction_attempts VALUES (gen_random_uuid(), 'refund', 1, now() - %s::interval, 'e')",
             age,
         )
+    for number, left in enumerate(("-1 minute", "1 minute")):
+        rows(
+            database_url,
+            "INSERT INTO links VALUES (%s, gen_random_uuid(), 'verify_email', now() + %s::interval)",
+            bytes([number]), left,
+        )  # fmt: skip
     await Pruning(pool).tick()
+    assert rows(database_url, "SELECT count(*) FROM links WHERE expires_at > now()") == [(1,)]
+    assert rows(database_url, "SELECT count(*) FROM links") == [(1,)]
     assert rows(database_url, "SELECT count(*) FROM outcomes") == [(3,)]
     assert rows(database_url, "SELECT count(*) FROM reaction_attempts") == [(1,)]
     # Of six, one ended and one expired long enough ago.
