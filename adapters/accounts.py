@@ -13,9 +13,14 @@ from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.house_key import HouseKey
+from adapters.personal_data import EMAIL, NAME, open_person_key
 from domain.records import Account, Session
 
-_ACCOUNT = "SELECT user_id, email, name, password_hash, email_verified_at IS NOT NULL FROM accounts WHERE "
+_ACCOUNT = (
+    "SELECT user_id, sealed_key, email, name, password_hash, email_verified_at IS NOT NULL"
+    " FROM accounts JOIN personal_keys USING (user_id) WHERE "
+)
 _VERIFIED = "SELECT user_id FROM accounts WHERE user_id = ANY(%s) AND email_verified_at IS NOT NULL"
 
 # The row lock makes this and a change of the password take turns: no session is ever begun with a password that is
@@ -32,16 +37,23 @@ _ROTATE = (
 _END = "UPDATE sessions SET ended_at = clock_timestamp() WHERE ended_at IS NULL AND "
 _ENDED = "SELECT session_id, ended_at FROM sessions WHERE ended_at > %s ORDER BY ended_at LIMIT %s"
 
+_SESSIONS = (
+    "SELECT session_id, created_at, expires_at, ended_at FROM sessions WHERE user_id = %(user)s"
+    " AND (%(at)s::timestamptz IS NULL OR (created_at, session_id) < (%(at)s, %(session)s::uuid))"
+    " ORDER BY created_at DESC, session_id DESC LIMIT %(limit)s"
+)
+
 
 class Accounts:
     """Queries on `accounts` and `sessions`."""
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
+    def __init__(self, pool: AsyncConnectionPool, house_key: HouseKey) -> None:
         self._pool = pool
+        self._house_key = house_key
 
     async def by_email(self, email: str) -> Account | None:
         """The account of a normalised address."""
-        return await self._account("email = %s", email)
+        return await self._account("email_hash = %s", self._house_key.address_hash(email))
 
     async def by_id(self, user_id: UUID) -> Account | None:
         """The account of a user; None when it was erased."""
@@ -83,6 +95,17 @@ class Accounts:
         """Signs the user out everywhere."""
         await self._execute(f"{_END} user_id = %s", user_id)
 
+    async def sessions(
+        self, user_id: UUID, *, before: tuple[datetime, UUID] | None, limit: int
+    ) -> list[tuple[UUID, datetime, datetime, datetime | None]]:
+        """A user's sessions (id, began, expires, ended), the newest first, from behind a place (`before`)."""
+        at, session_id = before or (None, None)
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                _SESSIONS, {"user": user_id, "at": at, "session": session_id, "limit": limit}
+            )
+            return await cursor.fetchall()
+
     async def ended_since(self, moment: datetime, limit: int) -> list[tuple[UUID, datetime]]:
         """Sessions that ended after a moment, and when, in that order."""
         async with self._pool.connection() as connection:
@@ -91,7 +114,11 @@ class Accounts:
     async def _account(self, condition: str, value: Any) -> Account | None:
         async with self._pool.connection() as connection:
             row = await (await connection.execute(_ACCOUNT.encode() + condition.encode(), (value,))).fetchone()
-        return None if row is None else Account(*row)
+        if row is None:
+            return None
+        found_id, sealed_key, email, name, password_hash, email_verified = row
+        key = open_person_key(self._house_key, found_id, sealed_key)
+        return Account(found_id, key.open(EMAIL, email), key.open(NAME, name), password_hash, email_verified)
 
     async def _execute(self, query: str, *parameters: Any) -> int:
         async with self._pool.connection() as connection:

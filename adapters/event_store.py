@@ -26,6 +26,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from adapters.database import APPEND_LOCK, connection_options
 from adapters.event_chain import Heads
 from adapters.event_codec import EventMapper, decode_event, decode_snapshot, encode_snapshot
+from adapters.house_key import HouseKey
 from adapters.record_writer import write_records
 from domain.aggregate import Aggregate, Event
 from domain.ports import KeyUsed, StoreUnavailable, Unreadable
@@ -106,8 +107,10 @@ _KEEP_SNAPSHOT = "INSERT INTO stored_snapshots VALUES (%s, %s, %s, %s) ON CONFLI
 class PostgresEventStore:
     """`domain.ports.EventStore` on one connection, used by one task; snapshots go by a second one."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, house_key: HouseKey | None = None) -> None:
+        """`house_key`: for whoever opens or changes accounts, or asks whose an address is."""
         self._database_url = database_url
+        self._house_key = house_key
         self._connection: AsyncConnection[Any] | None = None
         self._mapper = EventMapper()
         self._heads = Heads()
@@ -133,6 +136,7 @@ class PostgresEventStore:
         try:
             cursor = await connection.execute(_BEGIN if after is None else _BEGIN + _TAIL.format(after=after))
             transaction = await _begun(connection, cursor, self._mapper, self._heads, after)
+            transaction.house_key = self._house_key
         except psycopg.Error as error:
             await self._drop_connection()
             raise StoreUnavailable(_reason(error)) from error
@@ -246,6 +250,7 @@ class PostgresTransaction:
         self._heads = heads
         self._end = end
         self._tail = tail
+        self.house_key: HouseKey | None = None
         self.committing = False
         self.committed = False
 
@@ -286,8 +291,10 @@ class PostgresTransaction:
 
     async def email_owner(self, email: str) -> UUID | None:
         """See `domain.ports.Transaction`."""
+        assert self.house_key is not None, "who asks for addresses has the house key"
+        email_hash = self.house_key.address_hash(email)
         with _asking():
-            rows = await self._rows("SELECT user_id FROM accounts WHERE email = %s", (email,))
+            rows = await self._rows("SELECT user_id FROM accounts WHERE email_hash = %s", (email_hash,))
         return rows[0][0] if rows else None
 
     async def link_owner(self, token_hash: bytes, purpose: LinkPurpose) -> UUID | None:
@@ -325,7 +332,7 @@ class PostgresTransaction:
                         chained,
                     ),
                 )
-            await write_records(self._connection, records)
+            await write_records(self._connection, records, self.house_key)
             await self._connection.execute("COMMIT")
         self.committed = True
         self.committing = False

@@ -16,7 +16,11 @@ from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.house_key import HouseKey
 from domain.records import LetterKind, LinkPurpose
+
+RECIPIENT = b"letter recipient"
+"""What an address is sealed as. By the house key: it may be of nobody here, or no longer be its account's."""
 
 TOKEN_BYTES = 32
 
@@ -68,14 +72,14 @@ class DueLetter:
 class Letters:
     """Queries on `letters` and `links`."""
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
+    def __init__(self, pool: AsyncConnectionPool, house_key: HouseKey) -> None:
         self._pool = pool
+        self._house_key = house_key
 
     async def ask(self, kind: LetterKind, *, user_id: UUID | None = None, recipient: str | None = None) -> None:
         """Takes a letter down; it is sent soon."""
-        await self._execute(
-            "INSERT INTO letters (kind, user_id, recipient) VALUES (%s, %s, %s)", kind, user_id, recipient
-        )
+        sealed = None if recipient is None else self._house_key.seal(recipient.encode(), RECIPIENT)
+        await self._execute("INSERT INTO letters (kind, user_id, recipient) VALUES (%s, %s, %s)", kind, user_id, sealed)
 
     async def claim(self, most: int) -> list[DueLetter]:
         """Takes on letters that are due; they are this process's until their next try is due."""
@@ -83,7 +87,10 @@ class Letters:
             rows = await (
                 await connection.execute(_CLAIM, (most, FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS))
             ).fetchall()
-        return [DueLetter(*row) for row in rows]
+        return [
+            DueLetter(letter_id, kind, user_id, self._opened(recipient), tries)
+            for letter_id, kind, user_id, recipient, tries in rows
+        ]
 
     async def done(self, letter: DueLetter) -> None:
         """It was sent, or is to be sent no more."""
@@ -108,6 +115,9 @@ class Letters:
         async with self._pool.connection() as connection:
             row = await (await connection.execute(query, (hash_of(token), purpose))).fetchone()
         return None if row is None else row[0]
+
+    def _opened(self, recipient: bytes | None) -> str | None:
+        return None if recipient is None else self._house_key.open(recipient, RECIPIENT).decode()
 
     async def _execute(self, query: str, *parameters: object) -> None:
         async with self._pool.connection() as connection:

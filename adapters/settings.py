@@ -48,6 +48,8 @@ class Settings:
     cors_origins: tuple[str, ...]
     process_index: int = 0
     """Which of the API processes that share the port this one is, from 0; set by `stagedoor up`."""
+    master_key_file: Path | None = None
+    """Where the house key is; by default in the data folder (`adapters/house_key.py`)."""
     kafka_libs: Path | None = None
     """Where Apache Kafka's jars are kept instead of in the data folder, so that several folders can share them."""
     heartbeat_file: Path | None = None
@@ -92,6 +94,7 @@ class Settings:
             rate_limit=_one_of(env, "STAGEDOOR_RATE_LIMIT", "on", ("on", "off")) == "on",
             cors_origins=tuple(o.strip() for o in env.get("STAGEDOOR_CORS_ORIGINS", "").split(",") if o.strip()),
             process_index=_whole_number(env, "STAGEDOOR_PROCESS_INDEX", 0, 0, MAX_API_PROCESSES - 1),
+            master_key_file=_path(env, "STAGEDOOR_MASTER_KEY_FILE"),
             kafka_libs=_path(env, "STAGEDOOR_KAFKA_LIBS"),
             heartbeat_file=_path(env, "STAGEDOOR_HEARTBEAT_FILE"),
             max_held_per_buyer=_whole_number(
@@ -121,6 +124,7 @@ class Settings:
             "STAGEDOOR_RATE_LIMIT": "on" if self.rate_limit else "off",
             "STAGEDOOR_CORS_ORIGINS": ",".join(self.cors_origins),
             "STAGEDOOR_PROCESS_INDEX": str(self.process_index),
+            "STAGEDOOR_MASTER_KEY_FILE": str(self.master_key_file or ""),
             "STAGEDOOR_KAFKA_LIBS": str(self.kafka_libs or ""),
             "STAGEDOOR_HEARTBEAT_FILE": str(self.heartbeat_file or ""),
             "STAGEDOOR_MAX_HELD_PER_BUYER": str(self.max_held_per_buyer),

@@ -1,4 +1,5 @@
-"""The key pairs that sign access tokens (Ed25519), kept in PostgreSQL so that every process has the same ones."""
+"""The key pairs that sign access tokens (Ed25519), kept in PostgreSQL so that every process has the same ones; the
+private keys are sealed with the house key."""
 
 from __future__ import annotations
 
@@ -14,6 +15,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+
+from adapters.house_key import HouseKey
+
+PEM_BEGIN = "-----BEGIN "
 
 OVERLAP = timedelta(minutes=15)
 """How long a retired key still verifies: longer than any token it signed lives, with room for clocks that differ."""
@@ -66,8 +71,9 @@ class KeyRow:
 class TokenKeys:
     """The keys of the house, as last read. `load` before anything else."""
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
+    def __init__(self, pool: AsyncConnectionPool, house_key: HouseKey) -> None:
         self._pool = pool
+        self._house_key = house_key
         self._keys: dict[str, SigningKey] = {}
         self._newest: SigningKey | None = None
 
@@ -157,7 +163,10 @@ class TokenKeys:
                     " ORDER BY created_at DESC, kid LIMIT 100"
                 )
             ).fetchall()
-        return [SigningKey(kid, _private(pem), retired_at) for kid, pem, retired_at in rows]
+        return [
+            SigningKey(kid, _private(_opened_pem(self._house_key, kid, stored)), retired_at)
+            for kid, stored, retired_at in rows
+        ]
 
     async def _make(self) -> None:
         """Makes the first pair; of processes that start together one does it and the others find it."""
@@ -174,7 +183,8 @@ class TokenKeys:
         ).decode()
         kid = thumbprint(private.public_key())
         await connection.execute(
-            "INSERT INTO signing_keys (kid, private_pem, created_at) VALUES (%s, %s, clock_timestamp())", (kid, pem)
+            "INSERT INTO signing_keys (kid, private_pem, created_at) VALUES (%s, %s, clock_timestamp())",
+            (kid, sealed_pem(self._house_key, kid, pem)),
         )
         return kid
 
@@ -188,6 +198,22 @@ def thumbprint(public: Ed25519PublicKey) -> str:
 def _jwk(public: Ed25519PublicKey) -> dict[str, str]:
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
+
+
+def sealed_pem(house_key: HouseKey, kid: str, pem: str) -> str:
+    """A private key as it is stored: sealed with the house key, in base64."""
+    return base64.b64encode(house_key.seal(pem.encode(), _purpose(kid))).decode()
+
+
+def _opened_pem(house_key: HouseKey, kid: str, stored: str) -> str:
+    """Raises `adapters.house_key.Unreadable`."""
+    if stored.startswith(PEM_BEGIN):  # until `stagedoor migrate` has sealed it
+        return stored
+    return house_key.open(base64.b64decode(stored), _purpose(kid)).decode()
+
+
+def _purpose(kid: str) -> bytes:
+    return f"signing key {kid}".encode()
 
 
 def _private(pem: str) -> Ed25519PrivateKey:

@@ -15,6 +15,7 @@ from adapters.collection import Collection
 from adapters.database import make_pool
 from adapters.event_log import EventLog
 from adapters.event_store import PostgresEventStore
+from adapters.house_key import HouseKey, open_house_key
 from adapters.letters import Letters
 from adapters.mail import mail_of
 from adapters.passwords import Passwords
@@ -60,7 +61,7 @@ def make_app(settings: Settings) -> web.Application:
     """The application of one process; the parts that need a running loop are built when it starts.
 
     Raises, when it starts:
-        SettingsError: a setting is missing, or the database has no schema.
+        SettingsError: a setting or the house key is missing or wrong, or the database has no schema.
         psycopg.OperationalError: the database does not answer.
     """
     metrics = Metrics()
@@ -96,18 +97,18 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.callback(passwords.close)
     mail = mail_of(settings)
     stack.callback(mail.close)
-    letters = Letters(pool)
-    accounts, keys = Accounts(pool), TokenKeys(pool)
-    ended_sessions = EndedSessions(accounts, LIFETIME, others=settings.api_processes > 1)
-    tokens = AccessTokens(keys, ended_sessions)
     try:
+        house_key = await asyncio.to_thread(open_house_key, settings)
+        accounts, keys, letters = Accounts(pool, house_key), TokenKeys(pool, house_key), Letters(pool, house_key)
+        ended_sessions = EndedSessions(accounts, LIFETIME, others=settings.api_processes > 1)
+        tokens = AccessTokens(keys, ended_sessions)
         await keys.load()
         await ended_sessions.poll()
     except psycopg.errors.UndefinedTable as error:
         raise SettingsError("the database has no schema: run `stagedoor migrate`") from error
     except psycopg.errors.UndefinedColumn as error:
         raise SettingsError("the database has an older schema: run `stagedoor migrate`") from error
-    actors = _start_actors(database_url, stack)
+    actors = _start_actors(database_url, house_key, stack)
     queries = Queries(pool)
     _run_beside(ended_sessions.run(), stack)
     _run_beside(tokens.run(), stack)
@@ -124,6 +125,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         log=EventLog(pool),
         gateway=gateway,
         webhook_secrets=tuple(secret.strip() for secret in webhook_secrets.split(",") if secret.strip()),
+        house_key=house_key,
         accounts=accounts,
         verified=SharedReads(accounts.verified, at_once=2, keys_in_a_look=100),
         letters=letters,
@@ -143,8 +145,8 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     )
 
 
-def _start_actors(database_url: str, stack: AsyncExitStack) -> Actors:
-    actors = Actors(PostgresEventStore(database_url))
+def _start_actors(database_url: str, house_key: HouseKey, stack: AsyncExitStack) -> Actors:
+    actors = Actors(PostgresEventStore(database_url, house_key))
     actors.start()
     stack.push_async_callback(actors.stop)
     return actors

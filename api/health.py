@@ -6,6 +6,7 @@ import psycopg
 from aiohttp import web
 
 from adapters.database import pending_migrations
+from adapters.house_key import is_foreign
 from api import machine_models
 from api.answers import REVALIDATE, respond
 from api.calls import Call
@@ -25,11 +26,14 @@ async def ready(call: Call) -> web.Response:
     try:
         async with services.pool.connection() as connection:
             rows = await (await connection.execute("SELECT name FROM migrations")).fetchall()
+            check = await (await connection.execute("SELECT check_value FROM house_key")).fetchone()
     except psycopg.errors.UndefinedTable:
         raise Refused("unavailable", "the database has no schema") from None
     pending = pending_migrations({name for (name,) in rows})
     if pending:
         raise Refused("unavailable", f"{len(pending)} migrations are pending")
+    if is_foreign(services.house_key, None if check is None else check[0]):
+        raise Refused("unavailable", "the database was sealed with another house key")
     return respond(_view(await read_standing(services.pool, services.log)))
 
 

@@ -64,6 +64,9 @@ LETTERS_PER_ADDRESS = SIGN_UPS_PER_ADDRESS
 LETTERS_PER_EMAIL = Rule(burst=5, per_second=1 / 300)
 """One gets lost, or was typed wrongly; nobody's mailbox is filled by somebody else through us."""
 
+EXPORTS_PER_ACCOUNT = Rule(burst=10, per_second=0.01)
+"""An export may read a great deal; nobody needs more than one in a while."""
+
 
 class Buckets:
     """One rule's buckets. Used on one event loop."""
@@ -98,6 +101,7 @@ class Limits:
         self._orders_of_address = Buckets(ORDERS_PER_ADDRESS_AND_LISTING)
         self._links = Buckets(LETTERS_PER_ADDRESS)
         self._letters = Buckets(LETTERS_PER_EMAIL)
+        self._exports = Buckets(EXPORTS_PER_ACCOUNT)
 
     def check_address(self, remote: str | None) -> None:
         """Any request."""
@@ -135,6 +139,11 @@ class Limits:
         self._check(self._links, remote)
         if self._enabled:
             _refuse(self._letters.take(email, time.monotonic()))
+
+    def check_export(self, user_id: UUID) -> None:
+        """An export of all that is somebody's."""
+        if self._enabled:
+            _refuse(self._exports.take(user_id, time.monotonic()))
 
     def _check(self, buckets: Buckets, remote: str | None) -> None:
         if self._enabled:

@@ -265,6 +265,51 @@ class HistoryPage(View):
     next_cursor: str | None
 
 
+# Export ---------------------------------------------------------------------------------------------------------------
+
+
+class ExportedAccount(View):
+    id: UUID
+    email: str
+    name: str
+    created_at: datetime
+    is_admin: bool
+
+
+class ExportedSession(View):
+    began_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+class ExportedCollected(View):
+    ticket_id: UUID
+    added_at: datetime
+
+
+class ExportedListing(View):
+    ticket: Ticket
+    history: list[HistoryItem]
+
+
+class ExportedOrder(View):
+    order: Order
+    history: Annotated[list[HistoryItem], Meta(description="With every charge and refund.")]
+
+
+class Export(View):
+    """Everything there is about a person."""
+
+    exported_at: datetime
+    log_position: Annotated[int, Meta(description="Events up to this one are in the histories.")]
+    account: ExportedAccount
+    history: Annotated[list[HistoryItem], Meta(description="Of the account.")]
+    sessions: Annotated[list[ExportedSession], Meta(description="Newest first, as all that follows.")]
+    collection: list[ExportedCollected]
+    listings: list[ExportedListing]
+    orders: list[ExportedOrder]
+
+
 # Problems -------------------------------------------------------------------------------------------------------------
 
 

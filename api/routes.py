@@ -8,6 +8,7 @@ from __future__ import annotations
 from api import (
     collection,
     docs,
+    export,
     health,
     history,
     machine_models,
@@ -54,6 +55,8 @@ ROUTES: tuple[Route, ...] = (
     route("POST", "/api/users/password-reset/confirm", password_reset.confirm, Access.ANYONE,
           "Choose a new password by the link; signs out everywhere",
           body=models.PasswordReset, answers={204: None}, problems=("bad_link", "user_not_found", *_STORE)),
+    route("GET", "/api/users/currentuser/export", export.export, Access.SIGNED_IN, "Everything there is about me",
+          answers={200: models.Export}, problems=("unavailable",)),
     route("GET", "/api/users/{user_id}/tickets", tickets.of_seller, Access.ANYONE, "A seller's listings",
           query=query_models.PageQuery, answers={200: models.TicketPage}, problems=("user_not_found", "unavailable")),
     # Listings

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from uuid import NAMESPACE_URL, uuid5
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -42,7 +41,7 @@ async def sealed_once(call: Call, key: str, email: str, password: str) -> Once[A
         return idempotency.decode(cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None))
 
     return Once(
-        scope=uuid5(NAMESPACE_URL, f"mailto:{email}"),
+        scope=call.services.house_key.address_scope(email),
         key=key,
         fingerprint=fingerprint,
         encode=seal,

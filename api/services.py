@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.accounts import Accounts
 from adapters.collection import Collection
 from adapters.event_log import EventLog
+from adapters.house_key import HouseKey
 from adapters.letters import Letters
 from adapters.passwords import Passwords
 from adapters.settings import Settings
@@ -46,6 +47,7 @@ class Services:
     log: EventLog
     gateway: StripeGateway
     webhook_secrets: tuple[str, ...]
+    house_key: HouseKey
     accounts: Accounts
     verified: SharedReads[UUID, bool]
     letters: Letters

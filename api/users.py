@@ -24,7 +24,7 @@ async def current(call: Call) -> web.Response:
 async def change(call: Call, body: models.AccountChanges) -> web.Response:
     """PATCH /api/users/currentuser: a new password signs out everywhere else, a new address is to be verified."""
     services = call.services
-    account = await _own_account(call)
+    account = await own_account(call)
     email = _new_email(body, account)
     name = None if body.name is UNSET else body.name
     if body.password is not UNSET or email is not None:
@@ -61,7 +61,8 @@ def _new_email(body: models.AccountChanges, account: Account) -> str | None:
     return None if email == account.email else email
 
 
-async def _own_account(call: Call) -> Account:
+async def own_account(call: Call) -> Account:
+    """The account of whoever asks. Raises `Refused` (401) when it was erased meanwhile."""
     account = await call.services.accounts.by_id(call.user.user_id)
     if account is None:
         raise unauthenticated("the account is gone", token_given=True)

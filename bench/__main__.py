@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from types import FrameType
 
@@ -72,4 +75,9 @@ def _allow_open_files() -> None:
 if __name__ == "__main__":
     _allow_open_files()
     signal.signal(signal.SIGTERM, _end)
-    main()
+    with tempfile.NamedTemporaryFile("w", prefix="stagedoor-bench-key-") as house_key:
+        # One for every marketplace that is started, so that tokens can be made for it here (`bench/people.py`).
+        house_key.write(secrets.token_hex(32))
+        house_key.flush()
+        os.environ["STAGEDOOR_MASTER_KEY_FILE"] = house_key.name
+        main()

@@ -10,6 +10,7 @@ import click
 from adapters.accounts import Accounts
 from adapters.database import make_pool
 from adapters.event_store import PostgresEventStore
+from adapters.house_key import open_house_key
 from adapters.settings import Settings, required
 from api.emails import normalised
 from api.ids import new_id
@@ -40,7 +41,7 @@ def admin(email: str, revoke: bool) -> None:
 async def _appoint(settings: Settings, email: str, *, is_admin: bool) -> None:
     database_url = required(settings.database_url, "DATABASE_URL")
     async with make_pool(database_url, max_size=1) as pool:
-        accounts = Accounts(pool)
+        accounts = Accounts(pool, open_house_key(settings))
         account = await accounts.by_email(email)
         if account is None:
             raise CannotStartError(f"there is no account with the address {email}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 import psycopg
@@ -20,6 +21,7 @@ from adapters.settings import Settings, required
 from cli import running
 from cli.backup import databases
 from cli.backup.ahead import Store, look_at_store, reset
+from cli.backup.erasures import came_back, erase_again
 from cli.backup.figures import is_marketplace
 from cli.backup.positions import advance_positions
 from cli.embedded import broker_choice, folder, kafka_jars, reach
@@ -71,15 +73,23 @@ def _repair(settings: Settings, *, yes: bool) -> None:
         found = look_at_store(store)
         servers = stack.enter_context(_kafka(settings, resolved, found, alone=alone))
         kafka = None if servers is None else asyncio.run(_look(database_url, servers))
-        problems = _problems(found, kafka)
+        people = came_back(store, () if kafka is None else kafka.erased)
+        problems = _problems(found, kafka, people)
         _tell(found, kafka, problems)
         if not problems:
             return
         if not yes:
-            _tell_what_would_be_done(found, kafka)
+            _tell_what_would_be_done(found, kafka, people)
             sys.exit(1)
         _require_no_worker(store, servers, kafka)
-        _mend(store, database_url, servers, found, kafka)
+        position = advance_positions(store, _newest(found, kafka))
+        click.echo(f"new events begin at position {position:,}")
+        if people:  # before the topics go, which alone know of them
+            erase_again(database_url, people)
+            click.echo(f"{len(people):,} accounts that Kafka tells the erasure of are erased again")
+        if _is_out_of_line(found, kafka):
+            _mend(store, database_url, servers, found, kafka)
+        click.echo("Done: start the marketplace.")
 
 
 # Who else is at work ------------------------------------------------------------------------------------------------
@@ -183,14 +193,21 @@ async def _look(database_url: str, servers: str) -> KafkaFound:
 # What is found ------------------------------------------------------------------------------------------------------
 
 
-def _problems(found: Store, kafka: KafkaFound | None) -> list[str]:
+def _problems(found: Store, kafka: KafkaFound | None, people: Sequence[UUID]) -> list[str]:
     problems = []
+    if people:
+        problems.append(f"{len(people):,} accounts are there again that were erased after the backup")
     if kafka is not None and kafka.untrue is not None:
         problems.append(f"Kafka tells what did not happen: {kafka.untrue}")
     if found.relay_position > found.log_end:
         problems.append(f"the log ends at position {found.log_end:,}, but was published up to {found.relay_position:,}")
     problems += [f"{count:,} {kind} are of events that the log does not have" for kind, count in found.ahead.items()]
     return problems
+
+
+def _is_out_of_line(found: Store, kafka: KafkaFound | None) -> bool:
+    """Whether Kafka or the read models are; not if it is only people who are back."""
+    return _is_published_wrong(found, kafka) or bool(found.ahead)
 
 
 def _is_published_wrong(found: Store, kafka: KafkaFound | None) -> bool:
@@ -212,9 +229,13 @@ def _tell(found: Store, kafka: KafkaFound | None, problems: list[str]) -> None:
         click.echo("Nothing is to be repaired.")
 
 
-def _tell_what_would_be_done(found: Store, kafka: KafkaFound | None) -> None:
+def _tell_what_would_be_done(found: Store, kafka: KafkaFound | None, people: Sequence[UUID]) -> None:
     click.echo("`stagedoor repair --yes`, with relay and worker stopped, will")
     click.echo(f"  let new events begin behind position {_newest(found, kafka):,}")
+    if people:
+        click.echo(f"  erase {len(people):,} accounts again")
+    if not _is_out_of_line(found, kafka):
+        return
     if _is_published_wrong(found, kafka):
         builtin = kafka is None or kafka.cluster.builtin
         click.echo(
@@ -237,8 +258,6 @@ def _mend(
     store: psycopg.Connection[Any], database_url: str, servers: str | None, found: Store, kafka: KafkaFound | None
 ) -> None:
     """Does it all. Ended half-way, it can be run again: what Kafka knew of positions is safe before the topics go."""
-    position = advance_positions(store, _newest(found, kafka))
-    click.echo(f"new events begin at position {position:,}")
     anew = _is_published_wrong(found, kafka)
     builtin = kafka is not None and kafka.cluster.builtin
     if anew and servers is not None and not builtin:
@@ -253,7 +272,6 @@ def _mend(
         click.echo("Restart the built-in broker before anything else: what it has is forgotten then.")
     if anew:
         click.echo("Consumers of the topics have to begin anew too: see docs/backup.md.")
-    click.echo("Done: start the marketplace.")
 
 
 async def _rebuild(database_url: str) -> Rebuilt:

@@ -85,9 +85,15 @@ def migrate() -> None:
     """Make or update the database schema and the Kafka topics."""
     with running.database(Settings.from_environment(), create=True) as settings:
         from adapters.database import migrate as migrate_schema
+        from adapters.house_key import open_house_key
+        from adapters.plain_accounts import seal_what_is_plain
 
-        migrate_schema(required(settings.database_url, "DATABASE_URL"))
+        database_url = required(settings.database_url, "DATABASE_URL")
+        migrate_schema(database_url)
         click.echo("the database schema is up to date")
+        sealed = seal_what_is_plain(database_url, open_house_key(settings, for_sealing=True))
+        if sealed:
+            click.echo(f"{sealed:,} accounts were sealed; no plain text of them is left in the database")
         if settings.kafka_bootstrap_servers is None:
             click.echo("no Kafka is running, so no topics were made; `stagedoor up` makes them")
             return

@@ -73,6 +73,7 @@ def _fold(database_url: str, progress: Progress) -> Verification:
         accounts: set[UUID] = {row[0] for row in connection.execute("SELECT user_id FROM accounts")}
         # First, since it explains what follows, and only so many differences are shown.
         _check_stream(verification, progress, end, _one(connection, "SELECT count(*) FROM parked_events"))
+        keys: set[UUID] = {row[0] for row in connection.execute("SELECT user_id FROM personal_keys")}
         with Meter(console(stderr=True), "Folding the log (events)", total) as meter:
             for found in read_everything(connection):
                 verification.check(found)
@@ -84,6 +85,8 @@ def _fold(database_url: str, progress: Progress) -> Verification:
                 f" was closed: it had {section.events:,} events and has {events:,}"
             )
     verification.check_together(accounts)
+    for user_id in sorted(accounts ^ keys):
+        verification.differ(f"user {user_id} has {'a key but no account' if user_id in keys else 'no key'}")
     return verification
 
 

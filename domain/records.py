@@ -52,7 +52,7 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True)
 class AccountErased:
-    """The account's row, sessions, collection, stored answers, links and letters go."""
+    """The person's key, the account's row, sessions, collection, stored answers, links and letters go."""
 
     user_id: UUID
 

@@ -1,7 +1,8 @@
 """An account, as the log knows it: that it exists, what kind of thing changed, that it was erased.
 
 No personal data is ever an event. Name, e-mail address and password live in one table (`domain/records.py`: `Account`)
-that is written in the transaction of the event; erasing the person is deleting that row, and the log stays whole.
+that is written in the transaction of the event, sealed with a key of the person's own; erasing the person is destroying
+that key and the row, and the log stays whole.
 """
 
 from __future__ import annotations

@@ -11,15 +11,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from psycopg import AsyncConnection
 
+from adapters.cloudevents import UnreadableEvent, decode
+from domain.published import USERS, PublishedEvent, UserErased
 from streams import wire
 from streams.kafka_check import StoreBehindKafka, check_kafka
-from streams.publisher import Publisher
+from streams.publisher import LOOK_MS, Publisher
 from streams.relay_state import RelayState
 from streams.topics import REQUEST_TIMEOUT_MS, TOPICS, Cluster, TopicsError, prepare_cluster
 
@@ -30,6 +34,9 @@ MEMBERS_LEAVE_SECONDS = 15.0
 """A worker that was killed stays a member of its group until its session ends, after ten seconds."""
 
 LOOK_SECONDS = 0.3
+
+READ_AT_ONCE = 2_000
+"""Records in memory, of some hundred bytes each."""
 
 OF_THE_TOPIC = 1
 """Kafka's number for a setting that was made for this topic (DYNAMIC_TOPIC_CONFIG)."""
@@ -44,6 +51,8 @@ class KafkaFound:
     """The highest position among the last events of all partitions; 0 without any."""
     untrue: str | None
     """One thing it tells that is not in the log; None: nothing was found."""
+    erased: set[UUID]
+    """Everybody whose erasure it still tells."""
 
 
 async def look_at_kafka(bootstrap_servers: str, connection: AsyncConnection[Any]) -> KafkaFound:
@@ -64,9 +73,48 @@ async def look_at_kafka(bootstrap_servers: str, connection: AsyncConnection[Any]
             await check_kafka(publisher, RelayState(), connection)
         except StoreBehindKafka as behind:
             untrue = str(behind)
-        return KafkaFound(publisher.cluster, newest, untrue)
+        return KafkaFound(publisher.cluster, newest, untrue, await read_erased(bootstrap_servers, publisher.cluster))
     finally:
         await publisher.close()
+
+
+async def read_erased(bootstrap_servers: str, cluster: Cluster) -> set[UUID]:
+    """Everybody whose erasure the users' topic tells, from its beginning to where it ends now.
+
+    Raises:
+        KafkaError, TimeoutError: Kafka is out of reach.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
+    )
+    await consumer.start()
+    try:
+        places = [TopicPartition(USERS, number) for number in range(cluster.partitions[USERS])]
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        consumer.assign(places)
+        for place, offset in begins.items():
+            consumer.seek(place, offset)
+        waiting = {place for place in places if begins[place] < ends[place]}
+        erased: set[UUID] = set()
+        while waiting:
+            batches = await consumer.getmany(*waiting, timeout_ms=LOOK_MS, max_records=READ_AT_ONCE)
+            if not batches:
+                raise TimeoutError("Kafka does not hand out what it has")
+            for place, records in batches.items():
+                erased |= {event.subject for event in map(_user_erased, records) if event is not None}
+                if records[-1].offset + 1 >= ends[place]:
+                    waiting.discard(place)
+        return erased
+    finally:
+        await consumer.stop()
+
+
+def _user_erased(record: ConsumerRecord) -> PublishedEvent | None:
+    try:
+        event = decode(record.value)
+    except UnreadableEvent:
+        return None  # another's, or of a later version
+    return event if isinstance(event.data, UserErased) else None
 
 
 async def group_is_empty(bootstrap_servers: str, group: str) -> bool:

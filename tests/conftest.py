@@ -13,6 +13,10 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.database import make_pool, migrate
+from adapters.house_key import HouseKey
+
+HOUSE_KEY = HouseKey(bytes(32))
+"""Of databases that tests write to beside the API."""
 
 
 def with_database(url: str, name: str) -> str:
@@ -42,6 +46,14 @@ def database_url(server_url: str) -> Iterator[str]:
     yield with_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def house_key_file(tmp_path: Path) -> Path:
+    """A file with `HOUSE_KEY`, for `STAGEDOOR_MASTER_KEY_FILE`."""
+    file = tmp_path / "house-key"
+    file.write_text(bytes(32).hex())
+    return file
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ CREATE TABLE letters (
     letter_id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     kind       text NOT NULL,
     user_id    uuid,                        -- NULL: whoever has the address, if anybody
-    recipient  text,                        -- normalised; NULL: the account's address
+    recipient  bytea,                       -- normalised, sealed; NULL: the account's address
     due_at     timestamptz NOT NULL DEFAULT now(),
     tries      integer NOT NULL DEFAULT 0,
     last_error text                         -- what the last try ended with

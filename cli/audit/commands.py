@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from adapters.settings import Settings
 from cli.audit import history, owners
 from cli.audit.arguments import MOMENT
 from cli.audit.log import opened
@@ -78,7 +79,7 @@ def who_owned(ticket_id: UUID, at: datetime, as_json: bool, names: bool) -> None
     """
     with opened() as connection:
         ownership = rebuild(read_steps(connection, Ticket, ticket_id, at), at)
-        find_buyers(connection, ownership)
+        find_buyers(connection, Settings.from_environment(), ownership)
     show([owners.as_json(ownership, names=names)] if as_json else owners.table(ownership))
 
 

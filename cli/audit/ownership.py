@@ -11,7 +11,9 @@ from uuid import UUID
 
 import psycopg
 
+from adapters.settings import Settings
 from cli.audit.errors import DamagedLogError
+from cli.audit.names import read_names
 from cli.audit.steps import Step, read_event
 from domain.order import Order
 from domain.published import PublishedEvent, TicketReleased, TicketReserved, TicketReturned, TicketSold
@@ -25,7 +27,6 @@ BATCH = 1_000
 _FIRST_EVENTS = (
     "SELECT topic, state, notification_id FROM stored_events WHERE originator_id = ANY(%s) AND originator_version = 1"
 )
-_NAMES = "SELECT user_id, name FROM accounts WHERE user_id = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -79,11 +80,12 @@ def rebuild(steps: Iterable[Step], at: datetime) -> Ownership:
     return Ownership(ticket, at, shares)
 
 
-def find_buyers(connection: psycopg.Connection[Any], ownership: Ownership) -> None:
-    """Fills in the buyers from the orders' first events, and the names that `accounts` still has.
+def find_buyers(connection: psycopg.Connection[Any], settings: Settings, ownership: Ownership) -> None:
+    """Fills in the buyers from the orders' first events, and the names that their accounts have today.
 
     Raises:
         DamagedLogError: an order cannot be read.
+        SettingsError: names cannot be read without the right house key.
     """
     for shares in _batches(ownership.shares.values()):
         by_order = {share.order_id: share for share in shares}
@@ -91,9 +93,9 @@ def find_buyers(connection: psycopg.Connection[Any], ownership: Ownership) -> No
             event = read_event(stored_name, state, position)
             if isinstance(event, Order.Created):
                 by_order[event.originator_id].buyer_id = event.buyer_id
-        names = dict(connection.execute(_NAMES, ([share.buyer_id for share in shares],)).fetchall())
+        names = read_names(connection, settings, [share.buyer_id for share in shares])
         for share in shares:
-            share.buyer_name = names.get(share.buyer_id)
+            share.buyer_name = None if share.buyer_id is None else names.get(share.buyer_id)
 
 
 def _apply(shares: dict[UUID, Share], event: PublishedEvent) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from adapters.house_key import path_of
 from adapters.settings import Settings, required
 from cli import running
 from cli.backup import manifest
@@ -30,7 +31,9 @@ def backup(folder: Path) -> None:
     with running.database(Settings.from_environment()) as settings:
         database_url = required(settings.database_url, "DATABASE_URL")
         made = make_backup(database_url, target, settings.data_dir, Console(sys.stderr))
+        house_key = path_of(settings)
     click.echo(f"{folder}: {_told(made)}, {made.size / 1e6:,.1f} MB in {len(made.files)} files")
+    click.echo(f"not in it: the house key {house_key}, without which no account can be read; keep a copy elsewhere")
 
 
 @click.command()
@@ -49,7 +52,7 @@ def restore(backup: Path, yes: bool) -> None:
     _require_consent(yes)
     with running.database(settings, create=True) as resolved:
         database_url = required(resolved.database_url, "DATABASE_URL")
-        done = restore_backup(database_url, backup, found, resolved.data_dir, Console(sys.stderr))
+        done = restore_backup(database_url, backup, found, resolved, Console(sys.stderr))
     _tell(done)
 
 
@@ -79,6 +82,10 @@ def _require_consent(yes: bool) -> None:
 def _tell(done: Restored) -> None:
     click.echo(f"restored; the former database is kept as {done.former} (drop it when you are sure)")
     click.echo(f"new events begin at position {done.next_position:,}; everybody has to sign in again")
+    if done.erased is None:
+        click.echo("whoever was erased after the backup is back: `stagedoor repair` finds them where Kafka still knows")
+    elif done.erased:
+        click.echo(f"{done.erased:,} accounts that were erased after the backup are erased again")
     click.echo("Next:")
     if done.pending:
         click.echo("  stagedoor migrate    the backup is of an older Stagedoor")

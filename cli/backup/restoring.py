@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from adapters.database import connection_options, pending_migrations
+from adapters.database import connection_options, migrate, pending_migrations
+from adapters.house_key import find_house_key
 from adapters.log_sections import broken_sections
+from adapters.settings import Settings
 from cli.backup import databases
+from cli.backup.erasures import came_back, erase_again, read_erased
 from cli.backup.errors import BackupFailedError, DamagedBackupError
 from cli.backup.figures import differences, is_marketplace, read_figures
 from cli.backup.manifest import DUMP, Manifest
@@ -40,26 +44,47 @@ class Restored:
     """Of the next event."""
     pending: list[str]
     """Migrations that this program has and the backup had not."""
+    erased: int | None
+    """Accounts erased again; None: it is not known whom to erase, since the former database had no marketplace."""
 
 
-def restore_backup(database_url: str, backup: Path, manifest: Manifest, data_dir: Path, console: Console) -> Restored:
+@dataclass(frozen=True)
+class _Former:
+    """The database that is to be replaced."""
+
+    name: str
+    major: int
+    """Of its server."""
+    seen: int
+    """The last position it ever gave to an event."""
+    erased: set[UUID] | None
+    """Everybody who was erased in it; None: it has no marketplace."""
+
+
+def restore_backup(
+    database_url: str, backup: Path, manifest: Manifest, settings: Settings, console: Console
+) -> Restored:
     """Restores a backup that was read and checked.
 
     Raises:
         BackupFailedError: it could not be restored, or is not what its manifest says; nothing has changed.
         CannotStartError: the database is in use, or this role or these programs cannot restore it.
+        SettingsError: the backup was sealed with a house key that is not here.
     """
     try:
-        return _restore(database_url, backup, manifest, data_dir, console)
+        return _restore(database_url, backup, manifest, settings, console)
     except psycopg.Error as error:
         raise BackupFailedError(f"nothing was restored: {error}") from error
 
 
-def _restore(database_url: str, backup: Path, manifest: Manifest, data_dir: Path, console: Console) -> Restored:
-    name, major, seen = _look(database_url)
-    if major < manifest.postgresql:
-        raise CannotStartError(f"the backup is of PostgreSQL {manifest.postgresql}, this server is PostgreSQL {major}")
-    pg_restore = find(data_dir, major).pg_restore
+def _restore(database_url: str, backup: Path, manifest: Manifest, settings: Settings, console: Console) -> Restored:
+    before = _look(database_url)
+    name = before.name
+    if before.major < manifest.postgresql:
+        raise CannotStartError(
+            f"the backup is of PostgreSQL {manifest.postgresql}, this server is PostgreSQL {before.major}"
+        )
+    pg_restore = find(settings.data_dir, before.major).pg_restore
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ").lower()
     fresh, former = (databases.suffixed(name, f"_{what}_{stamp}") for what in ("restoring", "before"))
     fresh_url = make_conninfo(database_url, dbname=fresh)
@@ -71,21 +96,30 @@ def _restore(database_url: str, backup: Path, manifest: Manifest, data_dir: Path
             "--exit-on-error", "--no-owner", "--no-privileges", f"--role={owner}", f"--jobs={JOBS}", str(backup / DUMP)
         ]  # fmt: skip
         run(pg_restore, arguments, fresh_url, console, lambda: "pg_restore is at work")
-        next_position, pending = _check(fresh_url, manifest, seen)
+        next_position, pending, people = _check(fresh_url, manifest, settings, before)
+        if people:
+            if pending:
+                migrate(fresh_url)  # the command needs today's tables
+            erase_again(fresh_url, people)
         with databases.maintenance(database_url) as server:
             databases.swap(server, name, fresh, former)
     except BaseException:
         with databases.maintenance(database_url) as server:
             databases.drop(server, fresh)
         raise
-    return Restored(name, former, next_position, pending)
+    erased = None if before.erased is None else len(people)
+    return Restored(name, former, next_position + len(people), pending, erased)
 
 
-def _look(database_url: str) -> tuple[str, int, int]:
-    """The database's name, its server's major version, and the last position it ever gave to an event."""
-    with psycopg.connect(database_url, autocommit=True, **connection_options()) as connection:
-        last = last_position(connection) if is_marketplace(connection) else 0
-        return connection.info.dbname, connection.info.server_version // 10_000, last
+def _look(database_url: str) -> _Former:
+    with psycopg.connect(database_url, autocommit=True, **connection_options(statement_timeout_ms=0)) as connection:
+        is_used = is_marketplace(connection)
+        return _Former(
+            name=connection.info.dbname,
+            major=connection.info.server_version // 10_000,
+            seen=last_position(connection) if is_used else 0,
+            erased=read_erased(connection) if is_used else None,
+        )
 
 
 def _sign_everybody_out(connection: psycopg.Connection[Any]) -> None:
@@ -100,11 +134,22 @@ def _sign_everybody_out(connection: psycopg.Connection[Any]) -> None:
             connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
-def _check(database_url: str, manifest: Manifest, seen: int) -> tuple[int, list[str]]:
-    """Compares the restored database with the manifest and makes it ready; the next position and what is to migrate.
+def _require_house_key(connection: psycopg.Connection[Any], settings: Settings) -> None:
+    """Without it nobody could sign in to what was restored."""
+    row = connection.execute("SELECT to_regclass('house_key') IS NOT NULL").fetchone()
+    if row is not None and row[0] and connection.execute("SELECT FROM house_key").fetchone() is not None:
+        find_house_key(connection, settings)
+
+
+def _check(
+    database_url: str, manifest: Manifest, settings: Settings, before: _Former
+) -> tuple[int, list[str], list[UUID]]:
+    """Compares the restored database with the manifest and makes it ready; the next position, what is to migrate, and
+    who is to be erased again.
 
     Raises:
         DamagedBackupError: it is another one.
+        SettingsError: the house key it was sealed with is not here.
     """
     options: dict[str, Any] = connection_options(statement_timeout_ms=0)
     with psycopg.connect(database_url, autocommit=True, **options) as connection:
@@ -114,8 +159,10 @@ def _check(database_url: str, manifest: Manifest, seen: int) -> tuple[int, list[
             wrong = [f"section {section.number} of the log was changed" for section, _ in broken_sections(connection)]
         if wrong:
             raise DamagedBackupError(f"what was restored is not what the manifest says: {'; '.join(wrong[:5])}")
+        _require_house_key(connection, settings)
         connection.execute("ANALYZE")  # or the planner knows nothing of its size
         _sign_everybody_out(connection)
         # Positions that the former database gave to events were published, perhaps: they are not given to others.
-        next_position = advance_positions(connection, seen)
-        return next_position, pending_migrations(set(figures.migrations))
+        next_position = advance_positions(connection, before.seen)
+        people = came_back(connection, before.erased or ())
+        return next_position, pending_migrations(set(figures.migrations)), people

@@ -27,6 +27,7 @@ from domain.order import Charge, Order
 from domain.records import Account
 from domain.ticket import Ticket
 from domain.work import Once, Work
+from tests.conftest import HOUSE_KEY
 from tests.domain.scenes import BUYER, INTENT, NOON, OTHER, SELLER, at, listing
 
 
@@ -71,7 +72,7 @@ def once(key: str, fingerprint: bytes = b"f") -> Once[str]:
 
 @asynccontextmanager
 async def open_house(url: str, store: PostgresEventStore | None = None) -> AsyncIterator[House]:
-    actors = Actors(store or PostgresEventStore(url))
+    actors = Actors(store or PostgresEventStore(url, HOUSE_KEY))
     actors.start()
     try:
         yield House(Marketplace(actors, 900), actors, url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -30,9 +31,12 @@ Stagedoor = Callable[..., Said]
 
 
 @pytest.fixture
-def stagedoor(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stagedoor:
+def stagedoor(
+    database_url: str, house_key_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Stagedoor:
     """Runs one command line on the test's database."""
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("STAGEDOOR_MASTER_KEY_FILE", str(house_key_file))
 
     def call(*arguments: object) -> Said:
         code = run([str(argument) for argument in arguments])

@@ -9,6 +9,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from domain.records import Account
+from tests.accounts import give_account
 from tests.audit.conftest import Stagedoor
 from tests.audit.history import History
 from tests.domain.scenes import BUYER, OTHER
@@ -33,8 +35,7 @@ def ticket_id(database_url: str) -> UUID:
     history.returned(paid, 30, 1)
     history.returned(paid, 31, 1)
     append(database_url, history.events)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("INSERT INTO accounts VALUES (%s, 'bea@example.org', 'Bea \x1b[2J', 'h')", (BUYER,))
+    give_account(database_url, Account(BUYER, "bea@example.org", "Bea \x1b[2J", "h"))
     return ticket.id
 
 

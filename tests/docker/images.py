@@ -23,7 +23,10 @@ class Stagedoor(Container):
     def __init__(self, service: Service, address: str, folder: Path) -> None:
         super().__init__(service, address, folder)
         self.environment = {**image_environment(), "PYTHONPATH": str(ROOT)}
-        self.environment["STAGEDOOR_DATA_DIR"] = str(folder / "data")
+        # A volume at that place is one for all services that have it.
+        volumes = {place: name for name, place in (text.split(":") for text in service.definition.get("volumes", ()))}
+        volume = volumes.get(self.environment["STAGEDOOR_DATA_DIR"], f"{service.name}-data")
+        self.environment["STAGEDOOR_DATA_DIR"] = str(folder.parent / volume)
 
     def prepare(self) -> None:
         # The command is the entry point; its /tmp is its own.

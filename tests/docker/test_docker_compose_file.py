@@ -85,6 +85,14 @@ def test_stripe_keys_go_to_those_alone_who_use_them(services: dict[str, Service]
     assert superuser == {"postgres"}
 
 
+def test_the_house_key_is_with_those_alone_who_read_accounts(services: dict[str, Service]) -> None:
+    mounted = {
+        name for name, s in services.items() if "house-key:/var/lib/stagedoor" in s.definition.get("volumes", ())
+    }
+    assert mounted == {"migrate", "api"}
+    assert image_environment()["STAGEDOOR_DATA_DIR"] == "/var/lib/stagedoor"
+
+
 @pytest.mark.parametrize("name", ["postgres", "kafka", "migrate", "api", "relay", "worker", "sandbox"])
 def test_every_container_is_confined(services: dict[str, Service], name: str) -> None:
     definition = services[name].definition

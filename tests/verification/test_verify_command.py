@@ -66,7 +66,8 @@ TAMPERED = {
     "parked": "INSERT INTO parked_events (model, topic, raw, error) VALUES ('m', 't', '', 'e')",
     "the log ends": "UPDATE relay_state SET position = position + 1000",
     "publishes nothing": "UPDATE relay_state SET trouble = 'said so'",
-    "but no event": "INSERT INTO accounts VALUES (gen_random_uuid(), 'a@example.org', 'a', 'h')",
+    "but no event": "INSERT INTO accounts (user_id, email_hash, email, name, password_hash)"
+    " VALUES (gen_random_uuid(), '', '', '', 'h')",
 }
 
 
