@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test long check crash storm bench contracts lock clean
+.PHONY: run test long check crash storm doors bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -33,6 +33,11 @@ crash: $(STAMPS)/dev
 
 storm: $(STAMPS)/dev
 	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# Schemathesis at length, then every guard taken away once: `make doors GUARDS="issuer audience"` tries two of them.
+doors: $(STAMPS)/dev
+	@$(BIN)/python -m pytest tests/doors -m "long"
+	@$(BIN)/python -m tests.doors.remove_guards $(GUARDS)
 
 check: $(STAMPS)/dev
 	@echo "ruff check"; $(BIN)/ruff check .

@@ -67,13 +67,14 @@ _BEGIN = (
 _TAIL = (  # a number of our own is put in, since a message of several statements takes no parameters
     # First events are left out: what another process has made since is not in this one's memory. The LIMIT keeps the
     # planner on the index while the statistics of a growing table are stale.
-    "; SELECT originator_id, topic, state, originator_version, chain FROM stored_events"  # noqa: S608
+    "; SELECT originator_id, topic, state, originator_version, chain FROM stored_events"  # noqa: S608 - constants
     " WHERE notification_id > {after:d}"
     f" AND notification_id <= {{after:d}} + {MAX_TAIL} AND originator_version > 1"
     f" ORDER BY notification_id LIMIT {MAX_TAIL}"
 )
 _INSERT = (
-    "WITH appended AS (INSERT INTO stored_events (originator_id, originator_version, topic, state, chain)"  # noqa: S608
+    "WITH appended AS (INSERT INTO stored_events"  # noqa: S608 - constants
+    " (originator_id, originator_version, topic, state, chain)"
     " SELECT id, version, topic, state, chain"
     " FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[])"
     " WITH ORDINALITY AS e(id, version, topic, state, chain, place) ORDER BY place RETURNING notification_id)"

@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
     def response(self, cache: str = PRIVATE) -> web.Response:
         """The HTTP response."""
-        headers = {"Cache-Control": cache, "X-Content-Type-Options": "nosniff"}
+        headers = {"Cache-Control": cache}
         if self.body:
             headers["Content-Type"] = JSON if self.status < _FIRST_ERROR_STATUS else PROBLEM
         if self.version is not None:

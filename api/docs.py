@@ -23,7 +23,7 @@ ASSETS = {
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Swagger UI sets styles on its elements, hence `unsafe-inline` for styles alone."""
 
@@ -58,7 +58,5 @@ def _response(body: bytes, content_type: str) -> web.Response:
             "Content-Type": content_type,
             "Cache-Control": REVALIDATE,
             "Content-Security-Policy": POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
         },
     )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from api import bodies, tracing
 from api.auth import BadToken, bearer_token, unauthenticated
+from api.browsers import protect
 from api.calls import Call
 from api.cors import Cors
 from api.idempotency import key_of
@@ -20,9 +21,6 @@ from api.problems import response_to
 from api.route import Access, Route
 from api.services import SERVICES
 from api.verification import require_verified
-
-SERVER = "Stagedoor"
-"""What answers; whoever looks for known holes in some version of a library need not be told which is here."""
 
 
 def endpoint(route: Route) -> Handler:
@@ -86,7 +84,7 @@ def edge(metrics: Metrics, cors: Cors) -> Middleware:
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets problem details
                 response = response_to(error, trace)
         response.headers["X-Request-Id"] = str(trace.correlation_id)
-        response.headers[hdrs.SERVER] = SERVER
+        protect(response)
         cors.allow(request, response)
         resource = request.match_info.route.resource
         pattern = "unmatched" if resource is None else resource.canonical

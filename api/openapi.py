@@ -27,6 +27,21 @@ _DESCRIPTION = (
 _SAME_KEY = f"The same key and body again: the same answer, one effect. `{REPLAYED}: true` says it was given before."
 _ETAGGED = (models.Ticket, models.Order)
 _STRING: dict[str, Any] = {"type": "string"}
+_PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
+"""Printable ASCII; HTTP takes blanks at the ends of a header for none of it."""
+_ONE_VERSION = r'^(\*|"[0-9]{1,18}")$'
+_OBJECT: dict[str, Any] = {"type": "object"}
+_STRIPES_EVENT = {
+    "type": "object",
+    "required": ["id", "type", "data"],
+    "properties": {
+        "id": _STRING,
+        "type": _STRING,
+        "account": {"type": ["string", "null"]},
+        "data": {"type": "object", "required": ["object"], "properties": {"object": _OBJECT}},
+    },
+}
+"""As much of it as every event has (docs.stripe.com/api/events/object)."""
 
 
 def document(routes: Sequence[Route]) -> bytes:
@@ -70,7 +85,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(route.body)}}}
     elif route.takes_raw_body:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {"type": "object"}}}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _STRIPES_EVENT}}}
     if route.access.needs_token:
         operation["security"] = [{"bearer": []}]
     elif route.access is Access.OPTIONAL:
@@ -112,10 +127,11 @@ def _parameter(schema: dict[str, Any]) -> dict[str, Any]:
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     headers: list[tuple[str, dict[str, Any], str]] = []
     if route.takes_key:
-        key = {**_STRING, "minLength": 1, "maxLength": MAX_KEY}
+        key = {**_STRING, "minLength": 1, "maxLength": MAX_KEY, "pattern": _PRINTABLE}
         headers.append((KEY_HEADER, key, _SAME_KEY))
     if route.takes_if_match:
-        headers.append(("If-Match", _STRING, "The ETag of the version that is to be changed, or `*`."))
+        version = {**_STRING, "pattern": _ONE_VERSION}
+        headers.append(("If-Match", version, "The ETag of the version that is to be changed, or `*`."))
     if 304 in route.answers:  # noqa: PLR2004 - Not Modified
         headers.append(("If-None-Match", _STRING, "ETags of versions the client has."))
     if route.access is Access.STRIPE:
@@ -139,6 +155,8 @@ def _successes(route: Route) -> dict[str, Any]:
         response: dict[str, Any] = {"description": _TITLES[status], "headers": headers}
         if model is not None:
             response["content"] = {JSON: {"schema": _ref(model)}}
+        elif route.media is not None:
+            response["content"] = {route.media: {"schema": _OBJECT if route.media == JSON else _STRING}}
         responses[str(status)] = response
     return responses
 

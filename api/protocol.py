@@ -14,8 +14,8 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from api.bodies import MAX_BODY_BYTES
+from api.browsers import protect
 from api.connections import CROWDED_IDLE_SECONDS, Connections, Place
-from api.endpoint import SERVER
 from api.ids import new_id
 from api.pieces import PIECE_BYTES
 from api.problems import RETRY_AFTER_SECONDS, problem, response_to
@@ -203,7 +203,7 @@ def _last_answer(code: str, detail: str) -> web.StreamResponse:
 def _signed(response: web.Response, trace: Trace) -> web.Response:
     """With the headers that every answer has."""
     response.headers["X-Request-Id"] = str(trace.correlation_id)
-    response.headers[hdrs.SERVER] = SERVER
+    protect(response)
     return response
 
 

@@ -36,6 +36,7 @@ class Versioned(Protocol):
 
 V = TypeVar("V", bound=Versioned)
 W = TypeVar("W", bound=Versioned)
+AnOrder = TypeVar("AnOrder", Order, OrderRow)
 
 NOW = query_models.OneQuery()
 
@@ -70,17 +71,24 @@ async def order(
     """One order, now or at a moment, for its buyer or an administrator. Raises `OrderNotFound`, to others too."""
     found: Order | OrderRow | None
     if query.as_of is not None:
-        found = await services.log.aggregate(Order, order_id, as_of=query.as_of)
+        found = _shown_to(reader, await services.log.aggregate(Order, order_id, as_of=query.as_of))
     else:
-        found = await _newest(
-            services.version_waits,
-            lambda: services.queries.order(order_id),
-            lambda: services.log.aggregate(Order, order_id),
-            query.min_version,
-        )
-    if found is None or (found.buyer_id != reader.user_id and not reader.is_admin):
+        # Somebody else's is looked for, and waited for, exactly as one that does not exist: the time tells nothing.
+        async def row() -> OrderRow | None:
+            return _shown_to(reader, await services.queries.order(order_id))
+
+        async def aggregate() -> Order | None:
+            return _shown_to(reader, await services.log.aggregate(Order, order_id))
+
+        found = await _newest(services.version_waits, row, aggregate, query.min_version)
+    if found is None:
         raise OrderNotFound(f"there is no order {order_id}")
     return representations.order(found)
+
+
+def _shown_to(reader: Principal, found: AnOrder | None) -> AnOrder | None:
+    """The order, if it is the reader's or the reader is an administrator."""
+    return None if found is None or (found.buyer_id != reader.user_id and not reader.is_admin) else found
 
 
 def shown(request: web.Request, one: models.Ticket | models.Order, *, public: bool) -> web.Response:

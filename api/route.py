@@ -39,7 +39,9 @@ class Route:
     handler: Handler
     access: Access
     answers: Mapping[int, type | None]
-    """Status of a success → what its body is; None: no body, or not JSON."""
+    """Status of a success → what its body is; None: no body, or one of `media`."""
+    media: str | None = None
+    """The media type, or range, of a body that is not made of a model."""
     body: type[Model] | None = None
     query: type[Model] | None = None
     problems: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ class Route:
 
     def all_problems(self) -> list[str]:
         """Every code it may answer, in no particular order."""
-        codes = {"internal_error", *self.problems}
+        codes = {"internal_error", "bad_request", *self.problems}  # a line or a header that is too long is on any path
         if self.is_limited:
             codes |= {"too_many_requests", "busy"}
         if self.access.needs_token:
@@ -77,7 +79,7 @@ class Route:
         if self.body is not None:
             codes |= {"bad_json", "validation_failed", "unsupported_media_type"}
         if self.body is not None or self.takes_raw_body:
-            codes |= {"body_too_large", "request_timeout", "bad_request", "unsupported_media_type"}
+            codes |= {"body_too_large", "request_timeout", "unsupported_media_type"}
         if self.query is not None:
             codes |= {"validation_failed"}
         if self.takes_key:

@@ -10,6 +10,7 @@ import click
 import psycopg
 
 from adapters.database import make_pool
+from adapters.house_key import HouseKey, open_house_key
 from adapters.settings import Settings, required
 from adapters.token_keys import OVERLAP, KeyRow, KeyState, TokenKeys
 from cli import running
@@ -65,13 +66,14 @@ def retire(kid: str) -> None:
 
 
 def _run(work: Callable[[TokenKeys], Awaitable[T]]) -> T:
-    async def opened(database_url: str) -> T:
+    async def opened(database_url: str, house_key: HouseKey) -> T:
         async with make_pool(database_url, max_size=1) as pool:
-            return await work(TokenKeys(pool))
+            return await work(TokenKeys(pool, house_key))
 
     with running.database(Settings.from_environment()) as settings:
         try:
-            return asyncio.run(opened(required(settings.database_url, "DATABASE_URL")))
+            house_key = open_house_key(settings)
+            return asyncio.run(opened(required(settings.database_url, "DATABASE_URL"), house_key))
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             raise CannotStartError("the database has no schema, or an older one: run `stagedoor migrate`") from None
 

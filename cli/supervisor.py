@@ -232,6 +232,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                umask=0o077,  # what a part writes is its owner's alone, however careless the shell is
                 start_new_session=True,
             )
         return Child(part=part, log=log, process=process)

@@ -207,12 +207,13 @@ class Store:
         columns = "".join(f", {name}" for name in indexed)
         marks = ", ?" * len(indexed)
         self.write(
-            f"INSERT INTO {table} (id, created, record{columns}) VALUES (?, ?, ?{marks})",  # noqa: S608
+            f"INSERT INTO {table} (id, created, record{columns}) VALUES (?, ?, ?{marks})",  # noqa: S608 - our own names
             (record["id"], record["created"], encode(record), *indexed.values()),
         )
 
     def update(self, table: str, record: Record) -> None:
-        self.write(f"UPDATE {table} SET record = ? WHERE id = ?", (encode(record), record["id"]))  # noqa: S608
+        change = f"UPDATE {table} SET record = ? WHERE id = ?"  # noqa: S608 - our own names
+        self.write(change, (encode(record), record["id"]))
 
     def page(
         self, table: str, where: list[tuple[str, Any]], *, limit: int, backwards: bool = False
@@ -225,7 +226,7 @@ class Store:
         conditions = " AND ".join(condition for condition, _ in where) or "TRUE"
         order = "ASC" if backwards else "DESC"
         rows = self.read(
-            f"SELECT record FROM {table} WHERE {conditions} ORDER BY id {order} LIMIT ?",  # noqa: S608
+            f"SELECT record FROM {table} WHERE {conditions} ORDER BY id {order} LIMIT ?",  # noqa: S608 - our own names
             (*(value for _, value in where), limit + 1),
         )
         records = [json.loads(row[0]) for row in rows[:limit]]

@@ -99,7 +99,9 @@ def _installed(data_dir: Path) -> list[Programs]:
 def _major(program: str) -> int | None:
     with suppress(OSError, subprocess.SubprocessError):
         command = [program, "--version"]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=VERSION_SECONDS, check=True)  # noqa: S603
+        said = subprocess.run(  # noqa: S603 - fixed arguments
+            command, capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        )
         if found := re.search(r"\) (\d+)", said.stdout):
             return int(found.group(1))
     return None

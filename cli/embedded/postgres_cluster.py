@@ -154,7 +154,7 @@ def _tree(root: Path) -> Iterator[Path]:
 def _make_user() -> None:
     try:
         subprocess.run(  # noqa: S603 - fixed arguments
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],  # noqa: S607
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],  # noqa: S607 - root's PATH
             check=True,
             capture_output=True,
             text=True,

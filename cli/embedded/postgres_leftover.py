@@ -84,7 +84,8 @@ def _serves(pid: int, data: Path) -> bool:
     """Whether a process is a PostgreSQL on this data folder, which is its working folder and in its arguments."""
     if not Path("/proc/self/cwd").exists():
         command = ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)]
-        return str(data) in subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+        said = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
+        return str(data) in said.stdout
     try:
         program = Path(f"/proc/{pid}/exe").readlink().name
         return program.startswith("postgres") and Path(f"/proc/{pid}/cwd").readlink() == data.resolve()

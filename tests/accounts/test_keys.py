@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.token_keys import KeyState, TokenKeys
 from tests.api.conftest import OpenHouse
 from tests.api.house import House, Person, eventually
+from tests.conftest import HOUSE_KEY
 from tests.streams.parts import rows
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ async def test_a_key_that_leaked_ends_within_a_second_on_every_process(
 async def test_a_retired_key_is_over_once_its_last_token_has_expired(
     pool: AsyncConnectionPool, database_url: str
 ) -> None:
-    held = TokenKeys(pool)
+    held = TokenKeys(pool, HOUSE_KEY)
     await held.load()
     old = held.signing().kid
     new = await held.rotate()
@@ -134,7 +135,7 @@ async def test_a_retired_key_is_over_once_its_last_token_has_expired(
 
 
 async def test_a_retired_key_can_be_ended_too_and_no_new_one_is_made_for_it(pool: AsyncConnectionPool) -> None:
-    held = TokenKeys(pool)
+    held = TokenKeys(pool, HOUSE_KEY)
     await held.load()
     old = held.signing().kid
     new = await held.rotate()
@@ -146,7 +147,7 @@ async def test_a_retired_key_can_be_ended_too_and_no_new_one_is_made_for_it(pool
 
 
 async def test_rotations_at_the_same_time_leave_one_key_that_signs(pool: AsyncConnectionPool) -> None:
-    held = TokenKeys(pool)
+    held = TokenKeys(pool, HOUSE_KEY)
     await held.load()
     made = set(await asyncio.gather(*(held.rotate() for _ in range(4))))
     signing = [row.kid for row in await held.rows() if row.state is KeyState.SIGNS]

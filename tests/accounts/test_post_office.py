@@ -15,6 +15,7 @@ from tests.accounts.postbox import PASSWORD_CHANGED, VERIFY, Postbox
 from tests.accounts.smtp_double import SmtpDouble, smtp_double
 from tests.api.conftest import OpenHouse
 from tests.api.house import House, eventually
+from tests.conftest import HOUSE_KEY
 from tests.streams.parts import rows
 
 
@@ -66,7 +67,7 @@ async def test_each_letter_is_sent_by_one_of_several_processes(
 
 
 async def test_the_pauses_between_tries_grow_and_have_an_end(pool: AsyncConnectionPool, database_url: str) -> None:
-    letters = Letters(pool)
+    letters = Letters(pool, HOUSE_KEY)
     await letters.ask("password_reset", recipient="ann@example.org")
     pauses = []
     for _ in range(queue.MAX_TRIES):

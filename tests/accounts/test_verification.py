@@ -110,7 +110,7 @@ async def test_no_link_is_made_while_the_address_changes(house: House, postbox: 
     """Made in that moment, it would be good for the new address and go to the old one."""
     ann = await house.person("ann")
     await postbox.wait_for(ann.email, VERIFY)
-    letters = Letters(house.services.pool)
+    letters = Letters(house.services.pool, house.services.house_key)
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE accounts SET email_verified_at = NULL WHERE user_id = %s", (ann.id,))
         connection.execute("DELETE FROM links WHERE user_id = %s", (ann.id,))

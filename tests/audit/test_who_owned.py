@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from domain.records import Account
-from tests.accounts import give_account
 from tests.audit.conftest import Stagedoor
 from tests.audit.history import History
 from tests.domain.scenes import BUYER, OTHER
+from tests.given_accounts import give_account
 from tests.projections.stories import append
 
 TICKET = UUID(int=101)

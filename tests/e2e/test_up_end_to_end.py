@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tests.e2e.listeners import listening_addresses, open_to_others, tree_of
 from tests.e2e.up import Up, eventually
 
 BROKERS = ("apache", "builtin")
@@ -53,6 +55,9 @@ def test_the_contract_holds_and_the_log_verifies(up: Up) -> None:
     )
     assert smoke.returncode == 0, smoke.stdout[-3000:]
     assert smoke.stdout.rstrip().endswith(" 0 failed")
+    listening = listening_addresses(tree_of(json.loads((up.data_dir / "running.json").read_text())["pid"]))
+    assert {address for address, _ in listening if not ip_address(address).is_loopback} == set(), listening
+    assert open_to_others(up.data_dir) == []
 
     events = _read_topic(up, "stagedoor.orders")
     assert {"OrderCreated", "OrderCompleted", "OrderExpired", "ChargeFailed"} <= {event["type"] for event in events}

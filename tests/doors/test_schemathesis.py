@@ -1,0 +1,59 @@
+"""Schemathesis against the API as it is served, over HTTP, signed in, with all of its checks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from api import reads
+from tests.api.house import settings_of
+from tests.doors.served import served
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+async def tried(url: str, *options: str, limit_seconds: float) -> tuple[int, str]:
+    """Runs it; exit code and what it said."""
+    environment = os.environ | {"STAGEDOOR_TRIED_URL": url, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "160"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
+        *("run", f"{url}/openapi.json", *options),
+        env=environment,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), limit_seconds)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+@pytest.fixture
+async def url(database_url: str, sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    # Made-up versions are never reached: waiting for each of them would be all that is done.
+    monkeypatch.setattr(reads, "MIN_VERSION_SECONDS", 0.02)
+    async with served(settings_of(database_url, tmp_path, stripe_api_base=sandbox_url)) as house:
+        await house.person()
+        yield house.url
+
+
+async def test_the_bounds_of_every_field_are_kept(url: str) -> None:
+    """Every boundary of the document on both sides, every missing and unknown part, every method."""
+    code, said = await tried(url, "--phases", "coverage", "--mode", "negative", limit_seconds=60)
+    assert code == 0, said
+
+
+@pytest.mark.long
+async def test_nothing_is_found(url: str) -> None:
+    options = ("--max-examples", "15", "--max-time", "50", "--continue-on-failure")
+    code, said = await tried(url, *options, limit_seconds=120)
+    assert code == 0, said
