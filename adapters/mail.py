@@ -106,7 +106,8 @@ class SmtpMail:
         self._threads.close()
         for connection in self._talking.copy():
             with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                if connection.sock is not None:
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _send(self, message: EmailMessage) -> None:
         try:

@@ -39,6 +39,6 @@ class Postbox:
 
 
 def token_of(letter: EmailMessage) -> str:
-    found = re.search(r"^\S+/#(?:verify|reset)=([A-Za-z0-9_-]{43})$", letter.get_content(), re.MULTILINE)
+    found = re.search(r"^\S+/#(?:verify|reset)=([A-Za-z0-9_-]{43})\s*$", letter.get_content(), re.MULTILINE)
     assert found is not None, letter.get_content()
     return found[1]

@@ -50,10 +50,10 @@ async def test_a_link_is_good_for_one_of_those_who_follow_it_at_once(house: Hous
     assert await house.types(ann.id) == ["UserCreated", "UserUpdated"]
 
 
-@pytest.mark.parametrize("token", ["x", "A" * 43, "\u00e4" * 43])
-async def test_a_token_nobody_was_sent(house: House, token: str) -> None:
-    answer = await follow(house, token)
-    assert (answer.status, answer.code) == (400, "bad_link")
+async def test_a_token_nobody_was_sent(house: House) -> None:
+    for token in ("x", "A" * 43, "\u00e4" * 43):
+        answer = await follow(house, token)
+        assert (answer.status, answer.code) == (400, "bad_link")
 
 
 async def test_a_newer_link_takes_the_place_of_the_older(house: House, postbox: Postbox) -> None:

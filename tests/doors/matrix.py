@@ -14,6 +14,7 @@ MEANING: dict[str, tuple[int, str] | None] = {
     "o": (403, "own_ticket"),
     "n": (404, "order_not_found"),
     "s": (400, "bad_signature"),
+    "l": (400, "bad_link"),
 }
 """Letter → what is answered; `y`: it is done."""
 
@@ -26,6 +27,12 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/api/users/currentuser"): "yyyyy",
     ("PATCH", "/api/users/currentuser"): "-yyyy",
     ("DELETE", "/api/users/currentuser"): "-yyyy",
+    ("GET", "/api/users/currentuser/export"): "-yyyy",
+    ("POST", "/api/users/verification"): "-yyyy",
+    # Whoever asks, it is the link that counts
+    ("POST", "/api/users/verify-email"): "lllll",
+    ("POST", "/api/users/password-reset"): "yyyyy",
+    ("POST", "/api/users/password-reset/confirm"): "lllll",
     ("GET", "/api/users/{user_id}/tickets"): "yyyyy",
     # Listings: public to read, the seller's alone to change
     ("POST", "/api/tickets"): "-yyyy",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from api import reads
+from api.routes import ROUTES
 from tests.api.house import settings_of
 from tests.doors.served import served
 
@@ -50,10 +51,20 @@ async def test_the_bounds_of_every_field_are_kept(url: str) -> None:
     """Every boundary of the document on both sides, every missing and unknown part, every method."""
     code, said = await tried(url, "--phases", "coverage", "--mode", "negative", limit_seconds=60)
     assert code == 0, said
+    assert f"Tested: {len(ROUTES) - 1}" in said, said  # all but the document itself
 
 
 @pytest.mark.long
-async def test_nothing_is_found(url: str) -> None:
-    options = ("--max-examples", "15", "--max-time", "50", "--continue-on-failure")
-    code, said = await tried(url, *options, limit_seconds=120)
+async def test_nothing_is_found_in_any_operation(url: str) -> None:
+    options = ("--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--max-time", "40")
+    code, said = await tried(url, *options, limit_seconds=90)
     assert code == 0, said
+    assert "✅ Fuzzing" in said, said
+
+
+@pytest.mark.long
+async def test_nothing_is_found_in_sequences(url: str) -> None:
+    """What one answer names is asked for by the next request: listings, orders, payments, histories."""
+    code, said = await tried(url, "--phases", "stateful", "--max-examples", "20", "--max-time", "25", limit_seconds=90)
+    assert code == 0, said
+    assert "✅ Stateful" in said, said
