@@ -15,11 +15,11 @@ import msgspec
 
 _SECRET = re.compile(
     r"""
-      [^\s@"'<>()\[\]{},;:=/]+ @ [\w-]+ (?: \.[\w-]+ )+       # an e-mail address
+      [^\s@"<>()\[\],;:\\]{1,64} @ [\w-]+ (?: \.[\w-]+ )+    # an e-mail address
     | eyJ [\w-]+ \. [\w-]+ \. [\w-]*                         # a JWT
-    | [0-9a-f]{8} (?: -[0-9a-f]{4} ){3} -[0-9a-f]{12} \. [\w-]{20,}   # a refresh token
-    | (?: sk | rk | whsec ) _ \w{8,} | \w+ _secret_ \w+       # Stripe's keys and client secrets
-    | (?<= :// ) [^\s/@:]* : [^\s/]+ (?= @ )                  # user and password of a URL
+    | [0-9a-f]{8} (?: -[0-9a-f]{4} ){3} -[0-9a-f]{12} \. [\w-]{20,}  # a refresh token
+    | (?: sk | rk | whsec ) _ \w{8,} | \w+ _secret_ \w+      # Stripe's keys and client secrets
+    | (?<= :// ) [^\s/@:]* : [^\s/]+ (?= @ )               # user and password of a URL
     """,
     re.VERBOSE,
 )

@@ -21,14 +21,14 @@ async def add(call: Call, body: models.NewCollected) -> web.Response:
     """POST /api/collection: adding a ticket again changes nothing, so that any repetition has the one effect."""
     user_id = call.user.user_id
     await reads.ticket(call.services, body.ticket_id)
-    added = made = answer(201, models.Collected(body.ticket_id))
+    made = given = answer(201, models.Collected(body.ticket_id))
     ask: Ask[None, Answer] = call.ask(lambda _: made)
     if ask.once is not None:
         # A command without an event: it takes the key, so that the key is good for nothing else.
-        added = await call.services.actors.tell([user_id], lambda _: made, ask.cause, ask.once)
+        given = await call.services.actors.tell([user_id], lambda _: made, ask.cause, ask.once)
     if not await call.services.collection.add(user_id, body.ticket_id):
         raise Refused("collection_full", f"a collection holds {MAX_COLLECTED} tickets")
-    return added.response()
+    return given.response()
 
 
 async def read(call: Call, query: query_models.PageQuery) -> web.Response:

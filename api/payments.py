@@ -105,10 +105,11 @@ class _Payment:
         """A refusal after the first step, when somebody else was faster: it is the key's answer like any other."""
         call = self._call
         assert call.key is not None
-        refused = idempotency.encode(refusal(error, call.trace))
+        refused = refusal(error, call.trace)
+        encoded = idempotency.encode(refused)
         fingerprint = idempotency.fingerprint(call.request, call.raw)
-        stored = await call.services.stored_answers.keep(self._user_id, call.key + RESULT, fingerprint, refused)
-        return idempotency.decode(stored)
+        stored = await call.services.stored_answers.keep(self._user_id, call.key + RESULT, fingerprint, encoded)
+        return refused if stored == encoded else idempotency.decode(stored)
 
     async def _go_on(self, begun: _Begun | None) -> Answer:
         if begun is None:

@@ -77,10 +77,11 @@ class Store:
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit: something may be waiting to be delivered."""
         try:
+            path.touch(0o600)  # SQLite would let everybody read it; the files beside it get its mode
             # Statements begin transactions themselves, so the module's own transaction control is off.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
             self._prepare()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot use {path}: {error}") from error
         self.ids = Ids(after=max((moment_of(i) for i in self._newest_ids()), default=0))
 

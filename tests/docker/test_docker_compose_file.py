@@ -171,7 +171,7 @@ def test_the_client_programs_are_those_of_the_server(services: dict[str, Service
 
 
 def test_a_backup_needs_nothing_that_the_image_leaves_out() -> None:
-    (taken_out,) = (re.search(r"uninstall --yes (pixel.*)", rest) for name, rest in instructions() if "pixel" in rest)
+    (taken_out,) = (re.search(r"uninstall --yes\s+(pixel.*)", rest) for name, rest in instructions() if "pixel" in rest)
     assert taken_out is not None
     modules = {name.replace("-", "_") for name in taken_out[1].split()}
     code = (

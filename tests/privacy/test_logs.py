@@ -27,6 +27,7 @@ configure = logs.configure
 logs.configure = lambda: configure(logging.DEBUG)
 QUOTED = "DETAIL: Key (email)=({EMAIL}) already exists, password {PASSWORD}, name {NAME}"
 async def quoting_driver(self, session_id):
+    logging.getLogger("a.library").debug("asked for {EMAIL}")
     async def forgotten():
         raise psycopg.errors.UniqueViolation(QUOTED)
     asyncio.get_running_loop().create_task(forgotten())
@@ -76,6 +77,9 @@ async def _live(url: str) -> list[str]:
         for bad in (token + "x", token[:-5], "rubbish", ann["refresh_token"]):
             assert (await call("GET", "/orders", token=bad))[0] == 401
         assert (await call("POST", "/users/refresh", {"refresh_token": ann["refresh_token"] + "x"}))[0] == 401
+        # That has ended the session.
+        ann = (await call("POST", "/users/signin", {"email": EMAIL, "password": PASSWORD}))[1]
+        token = ann["access_token"]
         bodies: list[Any] = [sign_up | {BODY_FRAGMENT: 1}, {"email": [EMAIL], "password": PASSWORD}, [BODY_FRAGMENT]]
         for body in bodies:
             assert (await call("POST", "/users/signup", body))[0] == 422
