@@ -52,7 +52,7 @@ PASSWORDS_PER_EMAIL = Rule(burst=10, per_second=0.2)
 SIGN_INS_PER_ADDRESS = Rule(burst=1_000, per_second=5)
 """The same crowd signs in. Trying one password on everybody's account does not work from one address."""
 
-ORDERS_PER_ACCOUNT_AND_LISTING = Rule(burst=20, per_second=2)
+ORDERS_PER_ACCOUNT_AND_LISTING = Rule(burst=100, per_second=5)
 """Tries to order. A person on a listing that is sold out clicks again and again, but not faster."""
 
 ORDERS_PER_ADDRESS_AND_LISTING = Rule(burst=5_000, per_second=1_000)
