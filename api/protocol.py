@@ -179,6 +179,9 @@ class Protocol(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Answers what could not be parsed, or an error outside every handler; closes the connection."""
+        if exc is not None:
+            # Its frames hold what was read, and the connection itself, until somebody looks for cycles.
+            exc.__traceback__ = None
         if status < 500:  # noqa: PLR2004 - the client's own mistake
             return _last_answer(*_fault(exc))
         response = _last_answer("internal_error", "it was reported under this answer's instance")

@@ -28,6 +28,10 @@ REQUEST_TIMEOUT_MS = 10_000
 ACKNOWLEDGE_SECONDS = 15.0
 """For one batch. An idempotent producer of aiokafka tries for ever; a connection that hangs is better made anew."""
 
+ENDS_SECONDS = 3.0
+"""For the end offsets. aiokafka asks for those of a topic that is gone as long as a request may last; to connect anew
+makes the topic, and is soon done."""
+
 STOP_SECONDS = 3.0
 
 MAX_BATCH_BYTES = 512 * 1024
@@ -156,7 +160,8 @@ class Publisher:
 
     async def ends(self) -> dict[Partition, int]:
         """The end offset of every partition."""
-        found = await self._reader.end_offsets(self._topic_partitions())
+        async with asyncio.timeout(ENDS_SECONDS):
+            found = await self._reader.end_offsets(self._topic_partitions())
         return {(place.topic, place.partition): end for place, end in found.items()}
 
     async def last_records(self, partitions: Iterable[Partition], ends: dict[Partition, int]) -> list[ConsumerRecord]:

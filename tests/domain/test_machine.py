@@ -6,6 +6,7 @@ span aggregates too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from domain.work import Batch, Cache, NotFetched, Work
 from tests.domain.scenes import BUYER, NOON, OTHER, SELLER, at, listing
 
 HOLD_SECONDS = 900
+MAX_HELD = 2
 
 
 class MemoryTransaction:
@@ -79,9 +81,9 @@ class MarketMachine(RuleBasedStateMachine):
     def open(self) -> Any:
         """Few listings of few units, so that buyers meet."""
         self.straight = Straight()
-        self.market = Marketplace(self.straight, HOLD_SECONDS)  # type: ignore[arg-type]
+        self.market = Marketplace(self.straight, HOLD_SECONDS, MAX_HELD)  # type: ignore[arg-type]
         self.paid: dict[UUID, Charge] = {}
-        return multiple(*(self.offer(quantity, amount) for quantity, amount in ((1, 2500), (2, 1000), (3, 0))))
+        return multiple(*(self.offer(quantity, amount) for quantity, amount in ((1, 2500), (3, 1000), (3, 0))))
 
     def ask(self) -> Ask[Any, Any]:
         return Ask(at(self.straight.now).cause, lambda aggregate: aggregate)
@@ -192,6 +194,18 @@ class MarketMachine(RuleBasedStateMachine):
         for order in orders:
             self._money_is_somewhere(order)
 
+    @invariant()
+    def what_each_buyer_holds_is_counted(self) -> None:
+        if not hasattr(self, "straight"):
+            return
+        for ticket_id in {event.originator_id for event in self.straight.log}:
+            ticket = self.straight.cache.find(ticket_id)
+            if isinstance(ticket, Ticket):
+                held: Counter[UUID | None] = Counter()
+                for order_id, hold in ticket.holds.items():
+                    held[hold.buyer_id] += 0 if order_id in ticket.lapsed else hold.quantity
+                assert ticket.held_by == +held
+
     def _money_is_somewhere(self, order: Order) -> None:
         paid = order.charge_id is not None
         bought = order.status == "completed"
@@ -204,7 +218,7 @@ class MarketMachine(RuleBasedStateMachine):
 
 
 def _state(aggregate: Aggregate) -> dict[str, Any]:
-    derived = {"deadlines", "lapsed", "lapsed_units", "pending_events", "snapshot_version"}
+    derived = {"deadlines", "lapsed", "lapsed_units", "held_by", "pending_events", "snapshot_version"}
     return {name: value for name, value in vars(aggregate).items() if name not in derived}
 
 

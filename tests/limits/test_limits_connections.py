@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
@@ -167,6 +168,22 @@ def test_who_says_no_more_is_not_kept() -> None:
         connection.shutdown(socket.SHUT_WR)
         assert until_closed(connection) == b""
         assert door.await_connections(0) < 0.3
+
+
+def test_what_is_no_http_leaves_nothing_for_the_collector() -> None:
+    """Ten thousand such connections would be a gigabyte until it came."""
+    with open_door() as door:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                assert door.exchange(b"\0" * 1_000).startswith(b"HTTP/1.0 400 ")
+            door.await_connections(0)
+            time.sleep(0.1)
+            left = sum(isinstance(one, protocol.Protocol) for one in gc.get_objects())
+        finally:
+            gc.enable()
+    assert left <= 1
 
 
 def turned_away(said: bytes) -> bool:

