@@ -10,7 +10,9 @@ import aiohttp
 from aiohttp import web
 
 from adapters.settings import Settings
+from api.addresses import Addresses
 from api.app import make_app
+from api.connections import Connections
 from api.protocol import Protocol
 from api.services import SERVICES
 from tests.api.house import House
@@ -28,7 +30,8 @@ async def served(settings: Settings) -> AsyncIterator[House]:
     await runner.setup()
     server = runner.server
     assert server is not None
-    listening = await loop.create_server(lambda: Protocol(server, loop), "127.0.0.1", 0)
+    connections = Connections(Addresses(settings.trusted_proxies))
+    listening = await loop.create_server(lambda: Protocol(server, loop, connections), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         async with aiohttp.ClientSession() as session:
