@@ -64,7 +64,7 @@ class AccountChanges(Model):
 
 
 class LinkToken(Model):
-    token: Annotated[str, Meta(min_length=1, max_length=200, description="What stands behind `=` in the link.")]
+    token: Annotated[Secret, Meta(description="What stands behind `=` in the link.")]
 
 
 class PasswordResetRequest(Model):

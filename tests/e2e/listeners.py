@@ -61,9 +61,10 @@ def _sockets_of(pids: set[int]) -> set[str]:
 
 
 def _address(text: str) -> str:
-    """The kernel writes words of four bytes in the machine's own order."""
+    """The kernel writes words of four bytes in the machine's own order; Java listens on IPv4 by way of IPv6."""
     raw = b"".join(bytes.fromhex(text[at : at + 8])[::-1] for at in range(0, len(text), 8))
-    return str(ip_address(raw))
+    address = ip_address(raw)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def open_to_others(folder: Path) -> list[str]:
