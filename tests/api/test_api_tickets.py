@@ -288,6 +288,7 @@ async def test_search_filters_sorts_and_pages(house: House) -> None:
         "limit=ten",
         "limit=5.0",
         "limit=%2B5",
+        "limit=5&limit=6",
         "available=1",
         "from=1e5",
         "to=1700000000",
