@@ -87,29 +87,32 @@ def test_chunks_that_do_not_add_up_end_the_connection(door: Door, chunks: bytes)
 
 
 @pytest.mark.parametrize(
-    ("head", "allowed"),
+    ("head", "expected"),
     [
-        (b"GET /small/%s HTTP/1.1\r\nHost: x\r\n" % (b"a" * 8_000), True),
-        (b"GET /small/%s HTTP/1.1\r\nHost: x\r\n" % (b"a" * 8_300), False),
-        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n" % (b"a" * 8_000), True),
-        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n" % (b"a" * 8_300), False),
-        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\n%s: b\r\n" % (b"a" * 8_300), False),
-        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: b\r\n" % n for n in range(60)), True),
-        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: b\r\n" % n for n in range(70)), False),
+        (b"GET /small/%s HTTP/1.1\r\nHost: x\r\n" % (b"a" * 8_000), None),
+        (b"GET /small/%s HTTP/1.1\r\nHost: x\r\n" % (b"a" * 8_300), (414, "uri_too_long")),
+        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n" % (b"a" * 8_000), None),
+        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n" % (b"a" * 8_300), (431, "headers_too_large")),
+        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\n%s: b\r\n" % (b"a" * 8_300), (431, "headers_too_large")),
+        (b"GET /small/1 HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: b\r\n" % n for n in range(60)), None),
+        (
+            b"GET /small/1 HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: b\r\n" % n for n in range(70)),
+            (431, "headers_too_large"),
+        ),
     ],
 )
-def test_url_and_headers_have_bounds(door: Door, head: bytes, allowed: bool) -> None:
+def test_url_and_headers_have_bounds(door: Door, head: bytes, expected: tuple[int, str] | None) -> None:
     said = door.exchange(head + b"Connection: close\r\n\r\n")
-    if allowed:
+    if expected is None:
         assert said.startswith(b"HTTP/1.1 200 ")
     else:
-        assert problem(said) == (400, "bad_request")
+        assert problem(said) == expected
 
 
 def test_trailers_have_bounds_too(door: Door) -> None:
     trailers = b"".join(b"X-%d: b\r\n" % number for number in range(100_000))
     said = door.exchange(POST + CHUNKED + b"\r\n1\r\nx\r\n0\r\n" + trailers + b"\r\n" + SMUGGLED)
-    assert problem(said)[0] == 400
+    assert problem(said)[0] == 431
     assert "/smuggled" not in door.paths
 
 
