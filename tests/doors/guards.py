@@ -284,6 +284,7 @@ GUARDS: tuple[Guard, ...] = (
     guard(
         "no card numbers",
         ("api/models.py", 'pattern=r"^pm_[A-Za-z0-9_]+(?![\\s\\S])",', ""),
+        ("api/payments.py", 'cards.refuse(body.payment_method, "payment_method")', "pass"),
         tests=(f"{SECRETS}::test_a_card_number_is_refused_and_not_repeated",),
     ),
     guard(
