@@ -31,7 +31,7 @@ from tests.api.house import House
 from tests.input.shapes import GOOD, MODELS, NASTY, at, leaves
 
 SECRET = "whsec_fuzz"
-FEW, MANY = 60, 20_000
+FEW, MANY = 60, 5_000
 
 T = TypeVar("T")
 
