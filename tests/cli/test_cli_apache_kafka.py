@@ -67,6 +67,7 @@ async def consume(address: str, topic: str, count: int) -> list[bytes]:
         await consumer.stop()
 
 
+@pytest.mark.long
 async def test_data_survives_sigkill_and_the_address_stays(
     address: str, supervisor: Supervisor, tmp_path: Path, eventually
 ) -> None:

@@ -178,6 +178,7 @@ def test_sigkill_of_the_whole_tree_loses_nothing(start) -> None:
     assert again.end() == 0
 
 
+@pytest.mark.long
 def test_a_part_that_keeps_dying_ends_it_with_its_log_named(start) -> None:
     up = start(STAND_IN_FAILS="worker=1")
     assert up.wait() == 1

@@ -193,6 +193,7 @@ def test_memory_stays_under_half_the_limit(engine: Engine, name: str) -> None:
     assert 0 < container.most_memory_bytes < container.service.memory_bytes / 2
 
 
+@pytest.mark.long
 def test_each_part_ends_cleanly_and_the_marketplace_is_there_again_afterwards(engine: Engine, nobody: Client) -> None:
     seller = nobody.sign_up("seller")
     ticket = seller.list_ticket("Seat after the break", quantity=1)

@@ -129,6 +129,7 @@ class Shoppers:
                 time.sleep(0.1)  # refused or cut: the fault of the moment
 
 
+@pytest.mark.long
 def test_kill_9_of_worker_relay_and_the_whole_tree_loses_nothing_that_was_answered(up: Up) -> None:
     shoppers = Shoppers(up, people=4)
     try:

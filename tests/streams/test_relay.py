@@ -111,6 +111,7 @@ async def test_of_two_relays_one_publishes_and_the_other_takes_over(
     await assert_all_is_on(apache, await log.read())
 
 
+@pytest.mark.long
 async def test_a_paused_relay_loses_its_place_and_does_no_harm_when_it_wakes(
     story: Story, database_url: str, apache: str, part: StartPart, log: Log
 ) -> None:
@@ -129,6 +130,7 @@ async def test_a_paused_relay_loses_its_place_and_does_no_harm_when_it_wakes(
     await assert_all_is_on(apache, await log.read(), repeated=True)
 
 
+@pytest.mark.long
 async def test_wiped_topics_are_filled_again_from_the_store(
     story: Story, database_url: str, apache: str, part: StartPart, log: Log
 ) -> None:
@@ -160,6 +162,7 @@ async def test_another_broker_in_its_place_gets_it_all(
     await assert_all_is_on(address, await log.read())
 
 
+@pytest.mark.long
 async def test_kafka_that_does_not_answer_for_a_while(
     story: Story, database_url: str, make_builtin: Callable[[], Builtin], part: StartPart, log: Log
 ) -> None:
@@ -267,6 +270,7 @@ async def test_an_event_that_cannot_be_read_takes_its_place_and_hides_no_other(
     assert relay.stop() == 0
 
 
+@pytest.mark.long
 async def test_standing_idle_costs_little_and_news_come_at_once(
     story: Story, database_url: str, apache: str, part: StartPart
 ) -> None:
