@@ -19,7 +19,7 @@ from domain.user import User
 async def ask(call: Call, body: models.PasswordResetRequest) -> web.Response:
     """POST /api/users/password-reset: whether there is such an account is not even looked up before the answer."""
     email = normalised(body.email)
-    call.services.limits.check_letter(call.request.remote, email)
+    call.services.limits.check_letter(call.remote, email)
     await call.services.letters.ask("password_reset", recipient=email)
     return ACCEPTED.response()
 
@@ -27,7 +27,7 @@ async def ask(call: Call, body: models.PasswordResetRequest) -> web.Response:
 async def confirm(call: Call, body: models.PasswordReset) -> web.Response:
     """POST /api/users/password-reset/confirm: signs out everywhere; the link is good until a password is taken."""
     services = call.services
-    services.limits.check_link(call.request.remote)
+    services.limits.check_link(call.remote)
     user_id = await services.letters.link_owner(body.token, "password_reset")
     account = None if user_id is None else await services.accounts.by_id(user_id)
     if account is None:

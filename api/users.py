@@ -30,7 +30,7 @@ async def change(call: Call, body: models.AccountChanges) -> web.Response:
     if body.password is not UNSET or email is not None:
         await _check_password(call, account, body)
     if email is not None:
-        services.limits.check_letter(call.request.remote, email)
+        services.limits.check_letter(call.remote, email)
     password_hash = None
     if body.password is not UNSET:
         check_new_password(body.password, email or account.email, name or account.name)

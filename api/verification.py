@@ -23,7 +23,7 @@ async def send(call: Call) -> web.Response:
         raise unauthenticated("the account is gone", token_given=True)
     if account.email_verified:
         return NO_CONTENT.response()
-    services.limits.check_letter(call.request.remote, account.email)
+    services.limits.check_letter(call.remote, account.email)
     await services.letters.ask("verify_email", user_id=account.user_id)
     return ACCEPTED.response()
 
@@ -31,7 +31,7 @@ async def send(call: Call) -> web.Response:
 async def confirm(call: Call, body: models.LinkToken) -> web.Response:
     """POST /api/users/verify-email: the token alone says who it is; nobody need be signed in where they read mail."""
     services = call.services
-    services.limits.check_link(call.request.remote)
+    services.limits.check_link(call.remote)
     user_id = await services.letters.link_owner(body.token, "verify_email")
     if user_id is None:
         raise BadLink("this link was used, or is too old, or there is a newer one")
