@@ -385,6 +385,136 @@ GUARDS: tuple[Guard, ...] = (
         ("cli/backup/dump.py", "os.umask(0o077)", "os.umask(0o022)"),
         tests=("tests/backup/test_backup.py::test_it_is_for_its_owner_alone_and_says_what_is_in_it",),
     ),
+    # Addresses, links, places, personal data, text
+    guard(
+        "common passwords",
+        ("adapters/common_passwords.py", "return folded(password) in _listed()", "return False"),
+        tests=("tests/accounts/test_new_passwords.py::test_they_are_refused_at_sign_up_and_at_a_change",),
+    ),
+    guard(
+        "a password that the account gives away",
+        ("api/new_passwords.py", 'if {_bare(guessed), _bare(guessed.rstrip("0123456789"))} & known:', "if False:"),
+        tests=("tests/accounts/test_new_passwords.py::test_what_the_account_gives_away_is_refused",),
+    ),
+    guard(
+        "a new password cancels its links",
+        ("adapters/record_writer.py", "if record.cancels_links:", "if False:"),
+        tests=("tests/accounts/test_password_reset.py::test_a_newer_link_or_a_changed_password_cancels_it",),
+    ),
+    guard(
+        "a link has its time",
+        ("adapters/letters.py", " AND expires_at > clock_timestamp()", ""),
+        ("adapters/event_store.py", " AND expires_at > clock_timestamp()", ""),
+        tests=("tests/accounts/test_password_reset.py::test_it_is_good_for_an_hour_and_for_nothing_else",),
+    ),
+    guard(
+        "a link is not stored",
+        ("adapters/letters.py", "return hashlib.sha256(token.encode()).digest()", "return token.encode()"),
+        tests=("tests/accounts/test_verification.py::test_neither_token_nor_letter_stays_in_the_database",),
+    ),
+    guard(
+        "a verified address, where it is required",
+        ("api/endpoint.py", "if route.needs_verified_email and call.services.settings.verified_email:", "if False:"),
+        tests=("tests/accounts/test_verification.py::test_where_it_is_required_only_verified_accounts_list_and_order",),
+    ),
+    guard(
+        "only proxies of ours are believed",
+        ("api/addresses.py", "        if not self.trusts(peer):\n            return peer\n", ""),
+        tests=("tests/limits/test_limits_addresses.py::test_nobody_else_is_believed",),
+    ),
+    guard(
+        "a cap on what one buyer holds",
+        ("domain/ticket.py", "if held + quantity > most:", "if False:"),
+        tests=("tests/limits/test_limits_held.py::test_up_to_the_cap_and_not_beyond",),
+    ),
+    guard(
+        "tries on one listing",
+        ("api/limits.py", "_refuse(self._orders.take((user_id, listing), now))", "pass"),
+        tests=("tests/limits/test_limits_rules.py::test_one_account_tries_one_listing_so_often",),
+    ),
+    guard(
+        "one password on everybody's account",
+        ("api/limits.py", "self._check(self._sign_ins, remote)", "pass"),
+        tests=("tests/limits/test_limits_rules.py::test_one_password_is_not_tried_on_everybody",),
+    ),
+    guard(
+        "slow heads are cut",
+        ("api/protocol.py", "if now - self._head_since > HEAD_SECONDS:", "if False:"),
+        tests=("tests/limits/test_limits_connections.py::test_slow_and_silent_clients_are_cut_in_time",),
+    ),
+    guard(
+        "who takes no answer is cut",
+        ("api/protocol.py", "if now - self._stuck_since > WRITE_SECONDS:", "if False:"),
+        tests=("tests/limits/test_limits_connections.py::test_who_reads_no_answer_is_cut",),
+    ),
+    guard(
+        "places of one address",
+        ("api/connections.py", "(not network or self._of_network[network] < (self._per_address or 0))", "True"),
+        tests=("tests/limits/test_limits_connections.py::test_one_address_does_not_take_all_places",),
+    ),
+    guard(
+        "load is shed",
+        ("api/load.py", "        if self.is_full:\n            raise Busy(self._refusal)\n", ""),
+        tests=("tests/limits/test_limits_load.py::test_beyond_so_many_requests_under_way_one_is_told_to_come_again",),
+    ),
+    guard(
+        "accounts are sealed",
+        (
+            "adapters/personal_data.py",
+            "return sealed(self._cipher, text.encode(), self._purpose(field))",
+            "return text.encode()",
+        ),
+        (
+            "adapters/personal_data.py",
+            "return opened(self._cipher, sealed_text, self._purpose(field)).decode()",
+            "return sealed_text.decode()",
+        ),
+        tests=("tests/privacy/test_sealed_accounts.py::test_nothing_of_a_person_is_in_the_database",),
+    ),
+    guard(
+        "an erasure destroys the key",
+        (
+            "adapters/record_writer.py",
+            '    await connection.execute("DELETE FROM personal_keys WHERE user_id = %s", (record.user_id,))\n',
+            "",
+        ),
+        tests=("tests/privacy/test_erasure.py::test_the_events_stay_and_the_person_is_gone",),
+    ),
+    guard(
+        "the house key is the database's",
+        ("adapters/house_key.py", "    if is_foreign(house_key, _one(connection, _CHECK)):", "    if False:"),
+        tests=("tests/privacy/test_house_key.py::test_an_api_does_not_start_with_another_key",),
+    ),
+    guard(
+        "one form of text",
+        ("api/json_tree.py", "container[place] = normalised(value)", "pass"),
+        tests=("tests/input/test_input_text.py::test_lengths_are_those_of_the_normal_form",),
+    ),
+    guard(
+        "nothing turns text around",
+        ("api/text.py", "    (0x202A, 0x202E),  # what turns text around\n", ""),
+        tests=("tests/input/test_input_text.py::test_what_is_refused_is_what_unicode_says_is_not_seen_or_turns_text",),
+    ),
+    guard(
+        "a field stands once",
+        ("api/json_tree.py", "json.loads(raw, object_pairs_hook=_refuse_twice)", "pass"),
+        tests=("tests/input/test_input_json.py::test_a_name_given_twice_is_refused",),
+    ),
+    guard(
+        "the depth of a body",
+        ("api/json_tree.py", "for _ in range(MAX_DEPTH + 1):", "for _ in range(10_000):"),
+        tests=("tests/input/test_input_json.py::test_depth_is_bounded",),
+    ),
+    guard(
+        "currencies there are",
+        ("domain/listing.py", "if currency not in CURRENCIES:", "if False:"),
+        tests=("tests/input/test_input_money.py::test_what_stripe_would_refuse_is_not_offered",),
+    ),
+    guard(
+        "play money stays play money",
+        ("adapters/stripe_webhooks.py", " and event.livemode in (None, live)", ""),
+        tests=("tests/input/test_input_webhooks.py::test_play_money_is_not_heard_by_a_live_house",),
+    ),
     # What it is made of
     guard(
         "packages are pinned",
