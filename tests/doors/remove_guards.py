@@ -8,6 +8,7 @@ Exit code 1: a test passes without its guard, fails with it, or the guard is not
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".stagedoor", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
 RUN_SECONDS = 180.0
 """The longest of the tests, `stagedoor up` among them, take a few seconds; without a guard some might wait for ever."""
+
+SUMMARY = re.compile(r"\d+ (failed|passed|skipped|error)")
 
 FAILED = 1
 """pytest's exit code when tests failed; a test that cannot even be collected (2, 4, 5) proves nothing."""
@@ -63,7 +66,8 @@ def tried(copy: Path, guard: Guard) -> str | None:
     finally:
         for file, text in kept.items():
             (copy / file).write_text(text)
-    summary = said.strip().splitlines()[-1] if said.strip() else ""
+    # The last of its kind: what is torn down afterwards may have something to say.
+    summary = next((line for line in reversed(said.splitlines()) if SUMMARY.match(line)), "")
     print(f"{guard.name}: {summary}", flush=True)
     if code_ != FAILED or " failed" not in f" {summary}":
         return f"{guard.name}: not noticed by {', '.join(guard.tests)}: {summary}"
