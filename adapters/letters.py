@@ -38,7 +38,7 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 120.0, 6 * 3600.0
 a time; one whose process was killed comes up again after it."""
 
 MAX_TRIES = 12
-"""Some twenty hours: a mail server that is away for a night loses nothing, and nobody wants older links."""
+"""About a day: a mail server that is away for a night loses nothing, and nobody wants older links."""
 
 _CLAIM = (
     "WITH due AS MATERIALIZED (SELECT letter_id FROM letters WHERE due_at <= now() ORDER BY due_at LIMIT %s"
