@@ -52,7 +52,7 @@ def rotate() -> None:
     click.echo(f"what signed before verifies for another {OVERLAP.total_seconds() / 60:.0f} minutes")
 
 
-@keys.command()
+@keys.command(context_settings={"ignore_unknown_options": True})  # one in 64 begins with a dash
 @click.argument("kid")
 def retire(kid: str) -> None:
     """End the key KID at once: for a key that somebody else may know.
