@@ -379,6 +379,7 @@ GUARDS: tuple[Guard, ...] = (
     guard(
         "parts write for their owner alone",
         ("cli/supervisor.py", "                umask=0o077,  #", "                #"),
+        ("sandbox/store.py", "path.touch(0o600)", "path.touch(0o644)"),
         tests=(f"{EMBEDDED}::test_secrets_are_their_owners_alone",),
     ),
     guard(
