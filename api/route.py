@@ -71,7 +71,8 @@ class Route:
 
     def all_problems(self) -> list[str]:
         """Every code it may answer, in no particular order."""
-        codes = {"internal_error", "bad_request", *self.problems}  # a line or a header that is too long is on any path
+        # What the parser refuses is on any path.
+        codes = {"internal_error", "bad_request", "uri_too_long", "headers_too_large", *self.problems}
         if self.is_limited:
             codes |= {"too_many_requests", "busy"}
         if self.access.needs_token:
