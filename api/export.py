@@ -7,9 +7,9 @@ cuts the connection: a document that is whole JSON is complete.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,11 +22,14 @@ from api.services import Services
 from api.users import own_account
 from domain.records import Account
 from domain.user import User
-from projections.queries import TicketFilter
+from projections.queries import OrderRow, TicketFilter, TicketRow
+from projections.rows import Page
 
 PAGE = 100
 EVENTS_PAGE = 1_000
 """Events of some hundred bytes each, read in a few milliseconds."""
+
+R = TypeVar("R", TicketRow, OrderRow)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,26 +87,34 @@ async def _collection(services: Services, user_id: UUID) -> AsyncIterator[bytes]
 
 
 async def _listings(services: Services, user_id: UUID, end: int) -> AsyncIterator[bytes]:
-    cursor, comma = None, b""
-    while True:
-        page = await services.queries.tickets(TicketFilter(seller_id=user_id), "-created_at", PAGE, cursor)
-        for row in page.items:
-            yield comma + b'{"ticket":' + _encode(representations.ticket(row)) + b',"history":['
-            async for piece in _events(services, row.id, end):
-                yield piece
-            yield b"]}"
-            comma = b","
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+    async def page(cursor: str | None) -> Page[TicketRow]:
+        return await services.queries.tickets(TicketFilter(seller_id=user_id), "-created_at", PAGE, cursor)
+
+    async for piece in _with_histories(services, "ticket", page, representations.ticket, end):
+        yield piece
 
 
 async def _orders(services: Services, user_id: UUID, end: int) -> AsyncIterator[bytes]:
+    async def page(cursor: str | None) -> Page[OrderRow]:
+        return await services.queries.orders(user_id, limit=PAGE, cursor=cursor)
+
+    async for piece in _with_histories(services, "order", page, representations.order, end):
+        yield piece
+
+
+async def _with_histories(
+    services: Services,
+    name: str,
+    read: Callable[[str | None], Awaitable[Page[R]]],
+    shown: Callable[[R], Any],
+    end: int,
+) -> AsyncIterator[bytes]:
+    """Everything of one kind, page by page, each under its name and with its events."""
     cursor, comma = None, b""
     while True:
-        page = await services.queries.orders(user_id, limit=PAGE, cursor=cursor)
+        page = await read(cursor)
         for row in page.items:
-            yield comma + b'{"order":' + _encode(representations.order(row)) + b',"history":['
+            yield comma + b'{"%s":' % name.encode() + _encode(shown(row)) + b',"history":['
             async for piece in _events(services, row.id, end):
                 yield piece
             yield b"]}"

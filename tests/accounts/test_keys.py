@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import time
 from pathlib import Path
 
@@ -12,30 +10,11 @@ import jwt
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.token_keys import KeyState, TokenKeys
+from tests.api.command import stagedoor
 from tests.api.conftest import OpenHouse
 from tests.api.house import House, Person, eventually
 from tests.conftest import HOUSE_KEY
 from tests.streams.parts import rows
-
-ROOT = Path(__file__).parents[2]
-
-
-async def keys(database_url: str, folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Runs the command; exit code, output, errors."""
-    environment = os.environ | {
-        "DATABASE_URL": database_url,
-        "STAGEDOOR_DATA_DIR": str(folder),
-        "PYTHONPATH": str(ROOT),
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "keys", *arguments),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), errors.decode()
 
 
 def kid_of(token: str) -> str:
@@ -68,7 +47,7 @@ async def test_after_a_rotation_both_keys_verify_and_the_new_one_signs(
     ann = await house.person("ann")
     old = kid_of(ann.token)
     async with open_house() as other:
-        code, out, errors = await keys(database_url, tmp_path, "rotate")
+        code, out, errors = await stagedoor(database_url, tmp_path, "keys", "rotate")
         assert (code, errors) == (0, "")
         new = out.split()[0]
         for one in (house, other):
@@ -79,7 +58,7 @@ async def test_after_a_rotation_both_keys_verify_and_the_new_one_signs(
         assert kid_of(token) == new
         assert await is_good(other, token)
         assert await is_good(other, ann.token)
-    code, out, _ = await keys(database_url, tmp_path, "list")
+    code, out, _ = await stagedoor(database_url, tmp_path, "keys", "list")
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 2)
     assert lines[0].startswith(new)
@@ -98,7 +77,7 @@ async def test_a_key_that_leaked_ends_within_a_second_on_every_process(
         # Remembered by both, so that nothing is verified again for its own sake.
         assert await is_good(house, ann.token)
         assert await is_good(other, ann.token)
-        code, out, errors = await keys(database_url, tmp_path, "retire", leaked)
+        code, out, errors = await stagedoor(database_url, tmp_path, "keys", "retire", leaked)
         assert (code, errors) == (0, "")
         ended_at = time.monotonic()
         assert leaked in out
@@ -156,7 +135,7 @@ async def test_rotations_at_the_same_time_leave_one_key_that_signs(pool: AsyncCo
 
 
 async def test_a_key_there_is_not_is_said_in_one_line(database_url: str, tmp_path: Path) -> None:
-    code, out, errors = await keys(database_url, tmp_path, "retire", "unknown")
+    code, out, errors = await stagedoor(database_url, tmp_path, "keys", "retire", "unknown")
     assert (code, out) == (2, "")
     assert len(errors.splitlines()) == 1
     assert "Traceback" not in errors

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.api.command import stagedoor
 from tests.api.house import PASSWORD, House, eventually
-
-ROOT = Path(__file__).parents[2]
-
-
-async def admin(database_url: str, tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
-    """Runs the command; exit code, output, errors."""
-    environment = os.environ | {
-        "DATABASE_URL": database_url,
-        "STAGEDOOR_DATA_DIR": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "admin", *arguments),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), errors.decode()
 
 
 async def test_an_administrator_is_made_and_unmade(house: House, database_url: str, tmp_path: Path) -> None:
@@ -38,13 +16,13 @@ async def test_an_administrator_is_made_and_unmade(house: House, database_url: s
     path = f"/orders/{order['id']}"
     assert (await house.call("GET", path, token=boss.token)).status == 404
 
-    code, out, errors = await admin(database_url, tmp_path, boss.email.upper())
+    code, out, errors = await stagedoor(database_url, tmp_path, "admin", boss.email.upper())
     assert (code, errors) == (0, "")
     assert boss.email.upper() in out
     pair = (await house.call("POST", "/users/refresh", {"refresh_token": boss.refresh_token})).body
     assert (await house.call("GET", path, token=pair["access_token"])).status == 200
 
-    assert (await admin(database_url, tmp_path, boss.email, "--revoke"))[0] == 0
+    assert (await stagedoor(database_url, tmp_path, "admin", boss.email, "--revoke"))[0] == 0
 
     async def refused() -> bool:
         return (await house.call("GET", path, token=pair["access_token"])).status == 401
@@ -60,7 +38,7 @@ async def test_an_administrator_is_made_and_unmade(house: House, database_url: s
 async def test_used_wrongly_it_says_so_in_one_line(
     database_url: str, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    code, out, errors = await admin(database_url, tmp_path, *arguments)
+    code, out, errors = await stagedoor(database_url, tmp_path, "admin", *arguments)
     assert (code, out) == (2, "")
     assert len(errors.splitlines()) == 1
     assert "Traceback" not in errors
