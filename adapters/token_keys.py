@@ -23,7 +23,6 @@ PEM_BEGIN = "-----BEGIN "
 OVERLAP = timedelta(minutes=15)
 """How long a retired key still verifies: longer than any token it signed lives, with room for clocks that differ."""
 
-
 _LOCK = "LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE"
 _SIGNING = "SELECT kid FROM signing_keys WHERE retired_at IS NULL AND ended_at IS NULL"
 
@@ -65,7 +64,7 @@ class KeyRow:
             return KeyState.ENDED
         if self.retired_at is None:
             return KeyState.SIGNS
-        return KeyState.OVER if self.retired_at + OVERLAP < datetime.now(UTC) else KeyState.VERIFIES
+        return KeyState.OVER if _is_over(self.retired_at) else KeyState.VERIFIES
 
 
 class TokenKeys:
@@ -98,7 +97,7 @@ class TokenKeys:
     def verifying(self, kid: str) -> Ed25519PublicKey | None:
         """The public key of this id, unless it is unknown or was retired too long ago."""
         key = self._keys.get(kid)
-        return None if key is None or _is_over(key) else key.public
+        return None if key is None or _is_over(key.retired_at) else key.public
 
     def kids(self) -> frozenset[str]:
         """The ids of the keys that were read."""
@@ -110,7 +109,7 @@ class TokenKeys:
             "keys": [
                 {**_jwk(key.public), "kid": key.kid, "use": "sig", "alg": "EdDSA"}
                 for key in self._keys.values()
-                if not _is_over(key)
+                if not _is_over(key.retired_at)
             ]
         }
 
@@ -222,8 +221,8 @@ def _private(pem: str) -> Ed25519PrivateKey:
     return key
 
 
-def _is_over(key: SigningKey) -> bool:
-    return key.retired_at is not None and key.retired_at + OVERLAP < datetime.now(UTC)
+def _is_over(retired_at: datetime | None) -> bool:
+    return retired_at is not None and retired_at + OVERLAP < datetime.now(UTC)
 
 
 def _base64url(raw: bytes) -> str:

@@ -197,7 +197,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     guard(
         "a retired key ends",
-        ("adapters/token_keys.py", "key.retired_at + OVERLAP < datetime.now(UTC)", "False"),
+        ("adapters/token_keys.py", "retired_at + OVERLAP < datetime.now(UTC)", "False"),
         ("adapters/token_keys.py", " AND (retired_at IS NULL OR retired_at > now() - interval '1 hour')", ""),
         tests=(f"{TOKENS}::test_a_key_retired_long_ago_verifies_nothing",),
     ),
