@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import psycopg
 from aiohttp import web
@@ -22,6 +22,7 @@ from adapters.passwords import Passwords
 from adapters.settings import Settings, SettingsError, required
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
+from adapters.tasks import end
 from adapters.token_keys import TokenKeys
 from api.addresses import Addresses
 from api.auth import LIFETIME, AccessTokens
@@ -153,14 +154,7 @@ def _start_actors(database_url: str, house_key: HouseKey, stack: AsyncExitStack)
 
 
 def _run_beside(work: Coroutine[None, None, None], stack: AsyncExitStack) -> None:
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(end, asyncio.create_task(work))
 
 
 async def _keep_house(actors: Actors, metrics: Metrics) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from psycopg import AsyncConnection
 
 from adapters.database import make_pool
 from adapters.settings import Settings, required
+from adapters.tasks import end
 from streams.builtin_pace import BuiltinPace, begin_builtin
 from streams.kafka_check import StoreBehindKafka, check_kafka, check_log
 from streams.leadership import HEARTBEAT_SECONDS, leadership, wait_for_events
@@ -68,9 +68,7 @@ def run(settings: Settings) -> None:
         relaying = asyncio.ensure_future(relay_for_ever(database_url, bootstrap_servers))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait([relaying, stopping], return_when=asyncio.FIRST_COMPLETED)
-        relaying.cancel()
-        with suppress(asyncio.CancelledError):
-            await relaying
+        await end(relaying)
 
     run_process("relay", serve, heartbeat_file=settings.heartbeat_file)
 
