@@ -12,10 +12,10 @@ from uuid import UUID
 import msgspec
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, MapperDeserialisationError, StoredEvent
-from eventsourcing.utils import resolve_topic
 
 from domain.aggregate import Aggregate, Event
 from domain.order import Order
+from domain.published import STORED_EVENTS
 from domain.ticket import Ticket
 from domain.user import User
 
@@ -26,6 +26,7 @@ SNAPSHOT_TOPICS: dict[str, type[Aggregate]] = {
 }
 """The stored name of each kind of aggregate."""
 
+_EVENT_CLASSES = {event_class.TOPIC: event_class for event_class in STORED_EVENTS}
 _TOPIC_OF = {kind: topic for topic, kind in SNAPSHOT_TOPICS.items()}
 _encode = msgspec.json.Encoder().encode
 
@@ -73,7 +74,7 @@ def decode_event(topic: str, state: bytes) -> Event:
 
 @cache
 def _decoder(topic: str) -> tuple[msgspec.json.Decoder[Any], type[Event]]:
-    event_class = resolve_topic(topic)
+    event_class = _EVENT_CLASSES[topic]
     return msgspec.json.Decoder(event_class), event_class
 
 

@@ -60,6 +60,30 @@ class OrderNotOpen(DomainError):
     code = "order_not_open"
 
 
+class OrderNotRefundable(DomainError):
+    """It was never paid, is refunded already, or has not so many units left."""
+
+    code = "order_not_refundable"
+
+
+class RefundNotAllowed(DomainError):
+    """The seller's terms do not let the buyer give these tickets back, or not any more."""
+
+    code = "refund_not_allowed"
+
+
+class OrderDisputed(DomainError):
+    """The buyer's bank has asked the money back: nobody moves it until that is decided."""
+
+    code = "order_disputed"
+
+
+class AccountMismatch(DomainError):
+    """Word of another Stripe account than the seller's own."""
+
+    code = "account_mismatch"
+
+
 class EmailTaken(DomainError):
     code = "email_taken"
 

@@ -44,6 +44,12 @@ class Listing:
     description: str | None = None
     hold_seconds: int | None = None
     """How long an unpaid order keeps its units; None: the house's default at the time of the order."""
+    refund_until: datetime | None = None
+    """Until then buyers may give tickets back by themselves; None: only the seller refunds."""
+    refund_fee: int = 0
+    """Of each ticket given back so, in minor units of the price's currency, kept by the seller."""
+    resell_returned: bool = True
+    """Whether what was refunded is on sale again."""
 
     def check(self) -> None:
         """Raises `Invalid` for the first field whose value no listing may have."""
@@ -65,6 +71,10 @@ class Listing:
             raise Invalid("description", f"expected at most {MAX_DESCRIPTION} characters")
         if self.hold_seconds is not None and not 1 <= self.hold_seconds <= MAX_HOLD_SECONDS:
             raise Invalid("hold_seconds", f"expected 1 to {MAX_HOLD_SECONDS} seconds")
+        if self.refund_until is not None and self.refund_until.tzinfo is None:
+            raise Invalid("refund_until", "expected a time with an offset")
+        if not 0 <= self.refund_fee <= self.price.amount or self.refund_fee % step_of(self.price.currency):
+            raise Invalid("refund_fee", "expected 0 to the price, in minor units that cards take")
 
     def _check_price(self) -> None:
         currency = self.price.currency

@@ -8,20 +8,34 @@ the read models are in.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 from uuid import UUID
 
+from domain import order_disputes, order_payouts, order_refunds
 from domain.actors import Actors
 from domain.aggregate import Cause, Stamp, TAggregate
-from domain.errors import Invalid, OrderNotFound, OwnTicket, TicketNotFound, UserNotFound, VersionMismatch
+from domain.errors import Invalid, NotOwner, OrderNotFound, OwnTicket, TicketNotFound, UserNotFound, VersionMismatch
 from domain.listing import Listing
-from domain.order import MAX_ITEMS, MAX_QUANTITY_PER_ITEM, Charge, ChargeFailure, Item, Order, total_of
+from domain.order import (
+    CANCELLED,
+    COMPLETED,
+    MAX_ITEMS,
+    MAX_QUANTITY_PER_ITEM,
+    REFUNDED,
+    Charge,
+    ChargeFailure,
+    Item,
+    Order,
+    Settlement,
+    total_of,
+)
+from domain.payouts import Terms
 from domain.records import Account, AccountChange, AccountErased, EmailVerified, Letter, Session, SessionsEnded
 from domain.ticket import Ticket
-from domain.user import User
+from domain.user import PayoutAccount, User
 from domain.work import A, Once, R, Work
 
 
@@ -45,14 +59,18 @@ class Wanted:
 class Marketplace:
     """Everything that can be done. Every method may also raise `Busy` and `Unavailable` (domain/errors.py)."""
 
-    def __init__(self, actors: Actors, default_hold_seconds: int, max_held_per_buyer: int = 0) -> None:
+    def __init__(
+        self, actors: Actors, default_hold_seconds: int, max_held_per_buyer: int = 0, terms: Terms | None = None
+    ) -> None:
         """
         Args:
             max_held_per_buyer: units of one listing that one buyer may hold unpaid at a time; 0: no cap.
+            terms: of orders that are paid from now on; by default the house takes nothing and pays nobody by Stripe.
         """
         self._actors = actors
         self._default_hold_seconds = default_hold_seconds
         self._max_held_per_buyer = max_held_per_buyer
+        self._terms = terms or Terms()
 
     # Accounts -----------------------------------------------------------------------------------------------------
 
@@ -174,10 +192,7 @@ class Marketplace:
 
         def decide(work: Work) -> R:
             tickets = [_find(work, Ticket, want.ticket_id, TicketNotFound) for want in wanted]
-            items = tuple(
-                Item(ticket.id, ticket.seller_id, ticket.listing.title, want.quantity, ticket.listing.price)
-                for ticket, want in zip(tickets, wanted, strict=True)
-            )
+            items = tuple(_item(ticket, want.quantity) for ticket, want in zip(tickets, wanted, strict=True))
             if any(ticket.seller_id == buyer_id for ticket in tickets):
                 raise OwnTicket("nobody buys their own tickets")
             total_of(items)
@@ -245,7 +260,7 @@ class Marketplace:
         def tell(work: Work, order: Order) -> None:
             order.check_charge(charge)
             if not order.knows_charge(charge.charge_id):
-                _settle(work, order, charge)
+                _settle(work, order, charge, self._terms)
 
         return self._tell_order(order_id, ask, tell)
 
@@ -253,9 +268,118 @@ class Marketplace:
         """A charge was refused; the order stays open for another try. Raises `OrderNotFound`."""
         return self._tell_order(order_id, ask, lambda work, order: order.note_failure(failure, work.stamp))
 
-    def note_refund(self, order_id: UUID, charge: Charge, refund_id: str, ask: Ask[Order, R]) -> Future[R]:
-        """Money went back. Heard twice, it changes nothing. Raises `OrderNotFound`."""
-        return self._tell_order(order_id, ask, lambda work, order: order.note_refund(refund_id, charge, work.stamp))
+    def note_settlement(self, order_id: UUID, charge_id: str, settlement: Settlement, ask: Ask[Order, R]) -> Future[R]:
+        """What Stripe kept of a charge. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+        return self._tell_order(
+            order_id, ask, lambda work, order: order.note_settlement(charge_id, settlement, work.stamp)
+        )
+
+    # Refunds ------------------------------------------------------------------------------------------------------
+
+    def refund_order(
+        self,
+        order_id: UUID,
+        by: UUID,
+        wanted: Sequence[Wanted] | None,
+        ask: Ask[Order, R],
+        *,
+        admin: bool = False,
+        resell: bool | None = None,
+    ) -> Future[R]:
+        """Takes sold units back, and decides that their money goes back.
+
+        The buyer may do it by the sellers' terms (and pays their fee), a seller for what is theirs, an administrator
+        always.
+
+        Args:
+            wanted: None: all that `by` may give back.
+            resell: whether the units are on sale again; None: as their listing says.
+
+        Raises `OrderNotFound`, `OrderNotRefundable`, `OrderDisputed`, `RefundNotAllowed`, `NotOwner`, `Invalid`.
+        """
+        if wanted is not None:
+            _check_wanted(wanted)
+
+        def tell(work: Work, order: Order) -> None:
+            reason, units = _refundable_by(order, by, admin=admin)
+            order_refunds.check_refundable(order)
+            if wanted is not None:
+                units = {want.ticket_id: want.quantity for want in wanted}
+                if reason == "seller" and any(item.ticket_id in units and item.seller_id != by for item in order.items):
+                    raise NotOwner("only its seller or the house refunds it")
+            if reason == "buyer":
+                order_refunds.check_terms(order, units, work.stamp.at)
+            tickets = [_find(work, Ticket, ticket_id, TicketNotFound) for ticket_id in units]
+            order_refunds.refund(order, units, reason, work.stamp)
+            _take_back(order, tickets, units, resell, work.stamp)
+
+        return self._tell_order(order_id, ask, tell)
+
+    def note_refund(self, order_id: UUID, made: order_refunds.RefundMade, ask: Ask[Order, R]) -> Future[R]:
+        """Money goes back. Heard twice, it changes nothing. Raises `OrderNotFound`, `ChargeMismatch`."""
+
+        def tell(work: Work, order: Order) -> None:
+            units = order_refunds.refundable(order) if order_refunds.undoes(order, made) else {}
+            tickets = [_find(work, Ticket, ticket_id, TicketNotFound) for ticket_id in units]
+            order_refunds.note_refund(order, made, work.stamp)
+            if order.status == REFUNDED:
+                _take_back(order, tickets, units, None, work.stamp)
+
+        return self._tell_order(order_id, ask, tell)
+
+    def note_refund_failure(self, order_id: UUID, refund_id: str, ask: Ask[Order, R]) -> Future[R]:
+        """The money did not reach the card. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+        return self._tell_order(
+            order_id, ask, lambda work, order: order_refunds.note_refund_failure(order, refund_id, work.stamp)
+        )
+
+    # Payouts and disputes -----------------------------------------------------------------------------------------
+
+    def look(self, order_id: UUID, ask: Ask[Order, R]) -> Future[R]:
+        """The order as it is, changed by nobody. Raises `OrderNotFound`."""
+        return self._tell_order(order_id, ask, lambda _work, _order: None)
+
+    def open_account(self, user_id: UUID, account_id: str, ask: Ask[User, R]) -> Future[R]:
+        """A seller has a Stripe account from now on; the first one stays. Raises `UserNotFound`."""
+        return self._tell_user(user_id, ask, lambda work, user: user.open_account(account_id, work.stamp))
+
+    def note_account(self, user_id: UUID, account: PayoutAccount, ask: Ask[User, R]) -> Future[R]:
+        """How a seller's Stripe account stands. Raises `UserNotFound`, `AccountMismatch`."""
+        return self._tell_user(user_id, ask, lambda work, user: user.note_account(account, work.stamp))
+
+    def release_payouts(self, order_id: UUID, ask: Ask[Order, R]) -> Future[R]:
+        """Decides the transfers to the sellers who can be paid, if it is time. Raises `OrderNotFound`, `OrderDisputed`.
+
+        An event that was put off puts them off, too.
+        """
+
+        def tell(work: Work, order: Order) -> None:
+            if order.payout_at is None:
+                return
+            starts = [ticket.listing.event.starts_at for ticket in _tickets_of(work, order)]
+            sellers = [_find(work, User, share.seller_id, UserNotFound) for share in order.shares]
+            payout_at = self._terms.payout_at(order.payout_at, starts)
+            if payout_at is not None and payout_at <= work.stamp.at:
+                accounts = {user.id: user.account_id for user in sellers if user.account_id and user.transfers_enabled}
+                order_payouts.release(order, accounts, work.stamp)
+
+        return self._tell_order(order_id, ask, tell)
+
+    def note_transfer(self, order_id: UUID, number: int, transfer_id: str, ask: Ask[Order, R]) -> Future[R]:
+        """A seller's money was moved. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+        return self._tell_order(
+            order_id, ask, lambda work, order: order_payouts.note_transfer(order, number, transfer_id, work.stamp)
+        )
+
+    def note_reversal(self, order_id: UUID, number: int, reversal_id: str, ask: Ask[Order, R]) -> Future[R]:
+        """A seller's money came back. Heard twice, it changes nothing. Raises `OrderNotFound`."""
+        return self._tell_order(
+            order_id, ask, lambda work, order: order_payouts.note_reversal(order, number, reversal_id, work.stamp)
+        )
+
+    def note_dispute(self, order_id: UUID, told: order_disputes.DisputeWord, ask: Ask[Order, R]) -> Future[R]:
+        """How a dispute stands. Heard twice, it changes nothing. Raises `OrderNotFound`, `ChargeMismatch`."""
+        return self._tell_order(order_id, ask, lambda work, order: order_disputes.note_dispute(order, told, work.stamp))
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -329,19 +453,62 @@ def _check_wanted(wanted: Sequence[Wanted]) -> None:
             raise Invalid(f"items[{position}].quantity", f"expected 1 to {MAX_QUANTITY_PER_ITEM}")
 
 
-def _settle(work: Work, order: Order, charge: Charge) -> None:
+def _item(ticket: Ticket, quantity: int) -> Item:
+    listing = ticket.listing
+    return Item(
+        ticket.id,
+        ticket.seller_id,
+        listing.title,
+        quantity,
+        listing.price,
+        listing.refund_until,
+        listing.refund_fee if listing.refund_until else 0,
+    )
+
+
+def _settle(work: Work, order: Order, charge: Charge, terms: Terms) -> None:
     """One winner: either every unit becomes the buyer's, or none and the money goes back."""
     stamp: Stamp = work.stamp
     tickets = list(zip(_tickets_of(work, order), (item.quantity for item in order.items), strict=True))
-    completes = order.takes_late_money() and all(
-        ticket.may_sell(order.id, quantity, stamp.at) for ticket, quantity in tickets
-    )
-    order.take_charge(charge, completes=completes, stamp=stamp)
+    reason = _refund_reason(order, tickets, stamp)
+    payout_at = terms.payout_at(stamp.at, [ticket.listing.event.starts_at for ticket, _ in tickets])
+    order.take_charge(charge, stamp, terms=terms, payout_at=payout_at, refund_reason=reason)
     for ticket, quantity in tickets:
-        if completes:
+        if reason is None:
             ticket.sell(order.id, quantity, stamp)
         else:
             ticket.release(order.id, "expired", stamp)
+
+
+def _refund_reason(order: Order, tickets: Sequence[tuple[Ticket, int]], stamp: Stamp) -> str | None:
+    """Why money that came cannot complete the order, see `domain.payouts.Refund.reason`; None: it does."""
+    if order.status in (COMPLETED, REFUNDED):
+        return "paid_twice"
+    if order.status == CANCELLED:
+        return "cancelled"
+    gone = [ticket for ticket, quantity in tickets if not ticket.may_sell(order.id, quantity, stamp.at)]
+    if not gone:
+        return None
+    return "withdrawn" if all(ticket.withdrawn for ticket in gone) else "sold_out"
+
+
+def _refundable_by(order: Order, by: UUID, *, admin: bool) -> tuple[str, dict[UUID, int]]:
+    """As who somebody asks for a refund, and the units they may take back. Raises `OrderNotFound`."""
+    if by == order.buyer_id:
+        return "buyer", order_refunds.refundable(order)
+    if any(item.seller_id == by for item in order.items):
+        return "seller", order_refunds.refundable(order, by)
+    if admin:
+        return "house", order_refunds.refundable(order)
+    raise OrderNotFound(f"there is no order {order.id}")
+
+
+def _take_back(
+    order: Order, tickets: Sequence[Ticket], units: Mapping[UUID, int], resell: bool | None, stamp: Stamp
+) -> None:
+    for ticket in tickets:
+        again = ticket.listing.resell_returned if resell is None else resell
+        ticket.take_back(order.id, units[ticket.id], stamp, resell=again)
 
 
 def _tickets_of(work: Work, order: Order) -> list[Ticket]:

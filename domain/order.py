@@ -1,19 +1,22 @@
 """The life of an order: created → awaiting_payment → completed | cancelled | expired, completed → refunded.
 
 An order decides about money; the units are its tickets'. Both are told in one transaction (`domain/marketplace.py`),
-so that an order is completed exactly when its units are sold.
+so that an order is completed exactly when its units are sold. What happens to the money afterwards is told in
+`domain/order_refunds.py`, `order_payouts.py` and `order_disputes.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinned
 from domain.charges import largest_of
 from domain.errors import ChargeMismatch, Invalid, OrderNotOpen
 from domain.money import Money
+from domain.payouts import Dispute, Refund, Reversal, Share, Terms, Transfer, fee_of
 
 MAX_ITEMS = 20
 """Listings in one order: bounds the locks one transaction takes."""
@@ -35,6 +38,26 @@ class Item:
     quantity: int
     price: Money
     """Of one unit."""
+    refund_until: datetime | None = None
+    """The seller's terms at the time of the order, see `domain.listing.Listing`."""
+    refund_fee: int = 0
+    refunded: int = 0
+    """Units that are the buyer's no more."""
+
+    @property
+    def kept(self) -> int:
+        """Units that are still the buyer's."""
+        return self.quantity - self.refunded
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a charge on the house's balance at Stripe, in the currency of that balance."""
+
+    balance_transaction_id: str
+    fee: Money
+    """Stripe's."""
+    net: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +67,8 @@ class Charge:
     payment_intent_id: str
     charge_id: str
     money: Money
+    settlement: Settlement | None = None
+    """Where it is known already."""
 
 
 INTENT_CANCELED = "payment_intent_canceled"
@@ -95,9 +120,21 @@ class Order(Aggregate):
     charge_id: str | None = None
     charge_ids: tuple[str, ...] = ()
     """Every charge ever heard of, good or refused, so that hearing of one twice changes nothing."""
-    refund_due: Charge | None = None
-    """Money that came too late or for nothing, and has to go back."""
-    refund_id: str | None = None
+    settled_charge_ids: tuple[str, ...] = ()
+    """Charges of which Stripe's fee is known."""
+    fee_bps: int = 0
+    """The house's, when it was paid."""
+    money_left: int = 0
+    """Of what completed the order: not refunded, not lost to a bank."""
+    shares: tuple[Share, ...] = ()
+    """How that is divided, item by item; empty before it is completed."""
+    refunds: tuple[Refund, ...] = ()
+    """All of them, the oldest first; also of money that came too late."""
+    payout_at: datetime | None = None
+    """From when on its sellers may be paid; None: nobody is to be."""
+    transfers: tuple[Transfer, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
 
     # What it knows ------------------------------------------------------------------------------------------------
 
@@ -109,6 +146,22 @@ class Order(Aggregate):
     def takes_late_money(self) -> bool:
         """Whether a charge may still complete it. What the buyer cancelled stays cancelled."""
         return self.is_open or self.status == EXPIRED
+
+    @property
+    def refund_id(self) -> str | None:
+        """The newest refund that was made."""
+        return next((refund.refund_id for refund in reversed(self.refunds) if refund.refund_id), None)
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether a bank is deciding about its money."""
+        return any(dispute.is_open for dispute in self.disputes)
+
+    def due_moves(self) -> tuple[Refund | Transfer | Reversal, ...]:
+        """Money that is decided to move, and that Stripe has not moved yet. Of a disputed order no seller is paid."""
+        refunds = [refund for refund in self.refunds if refund.status == "pending"]
+        transfers = [transfer for transfer in self.transfers if transfer.transfer_id is None]
+        return (*refunds, *transfers, *(reversal for reversal in self.reversals if reversal.reversal_id is None))
 
     def check_payable(self, now: datetime) -> None:
         """Raises `OrderNotOpen` when no payment may be begun."""
@@ -135,7 +188,7 @@ class Order(Aggregate):
             )
         )
         if order.total.amount == 0:
-            order.trigger(cls.Completed, stamp, charge_id=None)
+            order._complete(None, Terms(), None, stamp)
         return order
 
     def await_payment(self, payment_intent_id: str, stamp: Stamp) -> None:
@@ -161,25 +214,55 @@ class Order(Aggregate):
     def knows_charge(self, charge_id: str) -> bool:
         return charge_id in self.charge_ids
 
-    def take_charge(self, charge: Charge, *, completes: bool, stamp: Stamp) -> None:
-        """Takes money in: it completes the order, or it is to go back (`refund_due`).
+    def take_charge(
+        self, charge: Charge, stamp: Stamp, *, terms: Terms, payout_at: datetime | None, refund_reason: str | None
+    ) -> None:
+        """Takes money in: it completes the order, or it is to go back.
 
         Money that finds its order open but its units gone ends the order as expired.
+
+        Args:
+            refund_reason: why it is to go back, see `Refund.reason`; None: it completes the order.
         """
         assert not self.knows_charge(charge.charge_id)
-        assert not completes or self.takes_late_money()
+        assert refund_reason is not None or self.takes_late_money()
+        refunds = self.refunds
+        if refund_reason is not None:
+            refunds = (*refunds, Refund(len(refunds) + 1, charge.charge_id, charge.money, refund_reason))
         self.trigger(
             self.ChargeCreated,
             stamp,
             payment_intent_id=charge.payment_intent_id,
             charge_id=charge.charge_id,
             money=charge.money,
-            refund_due=not completes,
+            refund_due=refund_reason is not None,
+            refunds=refunds,
+            moves_due=len(self.due_moves()) + len(refunds) - len(self.refunds),
         )
-        if completes:
-            self.trigger(self.Completed, stamp, charge_id=charge.charge_id)
+        if refund_reason is None:
+            self._complete(charge.charge_id, terms, payout_at, stamp)
         elif self.is_open:
             self.trigger(self.Expired, stamp)
+        if charge.settlement is not None:
+            self.note_settlement(charge.charge_id, charge.settlement, stamp)
+
+    def note_settlement(self, charge_id: str, settlement: Settlement, stamp: Stamp) -> None:
+        """Takes down what Stripe kept of a charge; hearing it twice changes nothing."""
+        if self.knows_charge(charge_id) and charge_id not in self.settled_charge_ids:
+            self.trigger(
+                self.ChargeSettled,
+                stamp,
+                charge_id=charge_id,
+                balance_transaction_id=settlement.balance_transaction_id,
+                fee=settlement.fee,
+                net=settlement.net,
+            )
+
+    def _complete(self, charge_id: str | None, terms: Terms, payout_at: datetime | None, stamp: Stamp) -> None:
+        shares = _shares(self.items, terms.fee_bps) if self.total.amount else ()
+        self.trigger(
+            self.Completed, stamp, charge_id=charge_id, fee_bps=terms.fee_bps, shares=shares, payout_at=payout_at
+        )
 
     def note_failure(self, failure: ChargeFailure, stamp: Stamp) -> None:
         """Takes down that Stripe refused a charge, or closed the intent for good; hearing it twice changes nothing."""
@@ -213,19 +296,6 @@ class Order(Aggregate):
             self.trigger(self.Expired, stamp)
         return due
 
-    def note_refund(self, refund_id: str, charge: Charge, stamp: Stamp) -> None:
-        """Takes down that money went back; the same refund again changes nothing."""
-        if self.refund_id == refund_id:
-            return
-        self.trigger(
-            self.RefundCreated,
-            stamp,
-            payment_intent_id=charge.payment_intent_id,
-            charge_id=charge.charge_id,
-            refund_id=refund_id,
-            money=charge.money,
-        )
-
     # What happened ------------------------------------------------------------------------------------------------
 
     @pinned("stagedoor.Order.Created")
@@ -255,17 +325,35 @@ class Order(Aggregate):
 
     @pinned("stagedoor.Order.ChargeCreated")
     class ChargeCreated(Event):
+        class_version: ClassVar[int] = 2
         payment_intent_id: str
         charge_id: str
         money: Money
         refund_due: bool
+        refunds: tuple[Refund, ...]
+        moves_due: int
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            due = {"number": 1, "charge_id": state["charge_id"], "money": state["money"], "reason": "late"}
+            state["refunds"] = [due] if state["refund_due"] else []
+            state["moves_due"] = len(state["refunds"])
 
         def apply(self, aggregate: Order) -> None:
             aggregate.charge_id = self.charge_id
             aggregate.charge_ids = (*aggregate.charge_ids, self.charge_id)
             aggregate.intent_open = False
-            if self.refund_due:
-                aggregate.refund_due = Charge(self.payment_intent_id, self.charge_id, self.money)
+            aggregate.refunds = self.refunds
+
+    @pinned("stagedoor.Order.ChargeSettled")
+    class ChargeSettled(Event):
+        charge_id: str
+        balance_transaction_id: str
+        fee: Money
+        net: Money
+
+        def apply(self, aggregate: Order) -> None:
+            aggregate.settled_charge_ids = (*aggregate.settled_charge_ids, self.charge_id)
 
     @pinned("stagedoor.Order.ChargeFailed")
     class ChargeFailed(Event):
@@ -282,10 +370,23 @@ class Order(Aggregate):
 
     @pinned("stagedoor.Order.Completed")
     class Completed(Event):
+        class_version: ClassVar[int] = 2
         charge_id: str | None
+        fee_bps: int
+        shares: tuple[Share, ...]
+        payout_at: datetime | None
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            state |= {"fee_bps": 0, "shares": [], "payout_at": None}
 
         def apply(self, aggregate: Order) -> None:
             aggregate.status = COMPLETED
+            aggregate.fee_bps = self.fee_bps
+            aggregate.money_left = aggregate.total.amount
+            # None are stored of what cost nothing, nor were in the first version.
+            aggregate.shares = self.shares or _shares(aggregate.items, 0)
+            aggregate.payout_at = self.payout_at
 
     @pinned("stagedoor.Order.Cancelled")
     class Cancelled(Event):
@@ -297,19 +398,10 @@ class Order(Aggregate):
         def apply(self, aggregate: Order) -> None:
             aggregate.status = EXPIRED
 
-    @pinned("stagedoor.Order.RefundCreated")
-    class RefundCreated(Event):
-        payment_intent_id: str
-        charge_id: str
-        refund_id: str
-        money: Money
 
-        def apply(self, aggregate: Order) -> None:
-            aggregate.refund_id = self.refund_id
-            if aggregate.refund_due is not None and aggregate.refund_due.charge_id == self.charge_id:
-                aggregate.refund_due = None
-
-    @pinned("stagedoor.Order.Refunded")
-    class Refunded(Event):
-        def apply(self, aggregate: Order) -> None:
-            aggregate.status = REFUNDED
+def _shares(items: tuple[Item, ...], fee_bps: int) -> tuple[Share, ...]:
+    gross = [(item, item.price.amount * item.quantity) for item in items]
+    return tuple(
+        Share(item.ticket_id, item.seller_id, amount, fee_of(amount, fee_bps, item.price.currency))
+        for item, amount in gross
+    )

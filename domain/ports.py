@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Container, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +11,11 @@ from uuid import UUID
 
 from domain.aggregate import Aggregate, Event
 from domain.money import Money
-from domain.order import Charge, ChargeFailure
+from domain.order import Charge, ChargeFailure, Settlement
+from domain.order_refunds import RefundMade
+from domain.payouts import Refund, Reversal, Transfer
 from domain.records import LinkPurpose, Outcome, Record
+from domain.user import PayoutAccount
 
 
 class StoreUnavailable(Exception):
@@ -122,5 +125,65 @@ class PaymentGateway(Protocol):
     async def cancel(self, payment_intent_id: str) -> Intent:
         """Closes the intent for good; one that has succeeded meanwhile comes back so."""
 
-    async def refund(self, charge: Charge) -> str:
-        """Sends the whole charge back; asked again, the same refund. Returns the refund's id."""
+    async def settlement(self, charge_id: str) -> Settlement | None:
+        """What the charge is on the house's balance; None while Stripe does not know."""
+
+    async def refund(self, order_id: UUID, refund: Refund) -> RefundMade:
+        """Sends money of a charge back; the same refund (number and tries) again is the same one."""
+
+    async def transfer(self, order_id: UUID, transfer: Transfer) -> str:
+        """Moves money to a seller's account; the same again is once. Returns the transfer's id."""
+
+    async def reverse(self, order_id: UUID, reversal: Reversal) -> str:
+        """Takes money of a transfer back; the same again is once. Returns the reversal's id."""
+
+
+class PayoutGateway(Protocol):
+    """Sellers' accounts (Stripe Connect). Every method may raise `PaymentUnavailable`."""
+
+    async def create_account(self, user_id: UUID) -> PayoutAccount:
+        """The seller's one account: asked again, the same one."""
+
+    async def fetch_account(self, account_id: str) -> PayoutAccount:
+        """The account as it stands."""
+
+    async def onboarding_link(self, account_id: str, *, return_url: str, refresh_url: str) -> OnboardingLink:
+        """Where the seller tells Stripe who they are and where the money goes; good once and for some minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardingLink:
+    """A page at Stripe for one person."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookedCharge:
+    """A charge that Stripe took for an order of this house, as its books have it."""
+
+    order_id: UUID | None
+    """None: its metadata name no order."""
+    charge: Charge
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookedRefund:
+    """A refund in Stripe's books."""
+
+    refund: RefundMade
+    payment_intent_id: str | None
+    failed: bool
+    created_at: datetime
+
+
+class PaymentBooks(Protocol):
+    """What Stripe has in its books, for comparing. Every method may raise `PaymentUnavailable`."""
+
+    def charges(self, since: datetime, until: datetime) -> AsyncIterator[BookedCharge]:
+        """Charges that succeeded, made in this time (the end excluded), the newest first."""
+
+    def refunds(self, since: datetime, until: datetime) -> AsyncIterator[BookedRefund]:
+        """Refunds made in this time (the end excluded), the newest first."""

@@ -16,10 +16,30 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
+from domain import order_disputes, order_payouts, order_refunds
 from domain.aggregate import Cause, Event
 from domain.listing import Listing
 from domain.money import Money
 from domain.order import Item, Order
+from domain.published_money import (
+    ChargeCreated,
+    ChargeFailed,
+    ChargeSettled,
+    DisputeClosed,
+    DisputeCreated,
+    DisputeFundsReinstated,
+    DisputeFundsWithdrawn,
+    DisputeUpdated,
+    MoneyData,
+    OrderCompleted,
+    OrderRefunded,
+    RefundCreated,
+    RefundFailed,
+    TransferCreated,
+    TransferDue,
+    TransferReversalDue,
+    TransferReversed,
+)
 from domain.ticket import Ticket
 from domain.user import User
 
@@ -39,6 +59,20 @@ class UserUpdated:
     changed: tuple[str, ...]
     """Of `name`, `email`, `email_verified`, `password`, `admin`: which changed, never to what."""
     admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAccountCreated:
+    """A seller has a Stripe account for their money. Which one is not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAccountUpdated:
+    """What Stripe lets happen with it."""
+
+    transfers_enabled: bool
+    payouts_enabled: bool
+    details_submitted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,36 +173,6 @@ class OrderAwaitingPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeCreated:
-    """Stripe took money for the order."""
-
-    payment_intent_id: str
-    charge_id: str
-    money: Money
-    refund_due: bool
-    """The money came too late or for nothing and goes back."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeFailed:
-    """Stripe took no money: refused, or the intent was closed."""
-
-    payment_intent_id: str
-    charge_id: str | None
-    code: str
-    """Stripe's error code; `payment_intent_canceled`: the intent was closed and will never take money."""
-    decline_code: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderCompleted:
-    """The order is paid, or cost nothing; its units are sold."""
-
-    charge_id: str | None
-    """None: the order cost nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class OrderCancelled:
     """The buyer ended the order before paying."""
 
@@ -178,36 +182,11 @@ class OrderExpired:
     """The deadline passed unpaid, or late money found the units gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundCreated:
-    """Stripe sends the money of a charge back."""
-
-    payment_intent_id: str
-    charge_id: str
-    refund_id: str
-    money: Money
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRefunded:
-    """A completed order was undone and its money sent back."""
-
-
 TicketData = (
     TicketCreated | TicketUpdated | TicketWithdrawn | TicketReserved | TicketReleased | TicketSold | TicketReturned
 )
-OrderData = (
-    OrderCreated
-    | OrderAwaitingPayment
-    | ChargeCreated
-    | ChargeFailed
-    | OrderCompleted
-    | OrderCancelled
-    | OrderExpired
-    | RefundCreated
-    | OrderRefunded
-)
-UserData = UserCreated | UserUpdated | UserErased
+OrderData = OrderCreated | OrderAwaitingPayment | OrderCancelled | OrderExpired | MoneyData
+UserData = UserCreated | UserUpdated | UserErased | PayoutAccountCreated | PayoutAccountUpdated
 Data = TicketData | OrderData | UserData
 
 
@@ -252,11 +231,28 @@ def _ticket_created(event: Ticket.Created) -> TicketCreated:
     return TicketCreated(event.seller_id, event.listing, event.listing.quantity, 0, 0)
 
 
+def _transfer_due(event: order_payouts.TransferDue) -> TransferDue:
+    due = event.transfer
+    return TransferDue(due.number, due.seller_id, due.money, event.moves_due, event.payout_at)
+
+
+def _reversal_due(event: order_payouts.ReversalDue) -> TransferReversalDue:
+    due = event.reversal
+    return TransferReversalDue(due.number, due.seller_id, due.transfer_id, due.money, event.moves_due)
+
+
+def _dispute_created(event: order_disputes.DisputeCreated) -> DisputeCreated:
+    told = event.dispute
+    return DisputeCreated(told.dispute_id, told.charge_id, told.money, told.reason, told.status, told.evidence_due_by)
+
+
 _MAPPINGS: dict[type[Event], _Mapping] = {
     stored: _Mapping(topic, data_class, mapper or _fields(data_class))
     for stored, topic, data_class, mapper in (
         (User.Created, USERS, UserCreated, None),
         (User.Updated, USERS, UserUpdated, None),
+        (User.PayoutAccountCreated, USERS, PayoutAccountCreated, None),
+        (User.PayoutAccountUpdated, USERS, PayoutAccountUpdated, None),
         (User.Erased, USERS, UserErased, None),
         (Ticket.Created, TICKETS, TicketCreated, _ticket_created),
         (Ticket.Updated, TICKETS, TicketUpdated, None),
@@ -272,8 +268,19 @@ _MAPPINGS: dict[type[Event], _Mapping] = {
         (Order.Completed, ORDERS, OrderCompleted, None),
         (Order.Cancelled, ORDERS, OrderCancelled, None),
         (Order.Expired, ORDERS, OrderExpired, None),
-        (Order.RefundCreated, ORDERS, RefundCreated, None),
-        (Order.Refunded, ORDERS, OrderRefunded, None),
+        (Order.ChargeSettled, ORDERS, ChargeSettled, None),
+        (order_refunds.Refunded, ORDERS, OrderRefunded, None),
+        (order_refunds.RefundCreated, ORDERS, RefundCreated, None),
+        (order_refunds.RefundFailed, ORDERS, RefundFailed, None),
+        (order_payouts.TransferDue, ORDERS, TransferDue, _transfer_due),
+        (order_payouts.TransferCreated, ORDERS, TransferCreated, None),
+        (order_payouts.ReversalDue, ORDERS, TransferReversalDue, _reversal_due),
+        (order_payouts.TransferReversed, ORDERS, TransferReversed, None),
+        (order_disputes.DisputeCreated, ORDERS, DisputeCreated, _dispute_created),
+        (order_disputes.DisputeUpdated, ORDERS, DisputeUpdated, None),
+        (order_disputes.DisputeFundsWithdrawn, ORDERS, DisputeFundsWithdrawn, None),
+        (order_disputes.DisputeFundsReinstated, ORDERS, DisputeFundsReinstated, None),
+        (order_disputes.DisputeClosed, ORDERS, DisputeClosed, None),
     )
 }
 

@@ -7,7 +7,7 @@ reason `lapsed`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 from typing import Any, ClassVar
@@ -218,6 +218,23 @@ class Ticket(Aggregate):
             held=self.held - quantity,
             sold=self.sold + quantity,
         )
+
+    def take_back(self, order_id: UUID, quantity: int, stamp: Stamp, *, resell: bool) -> None:
+        """Sold units are nobody's again: on sale, or taken off the listing for good."""
+        assert 0 < quantity <= self.sold
+        self.trigger(
+            self.Returned,
+            stamp,
+            order_id=order_id,
+            quantity=quantity,
+            available=self.available + quantity,
+            held=self.held,
+            sold=self.sold - quantity,
+        )
+        if not resell:
+            listing = replace(self.listing, quantity=self.listing.quantity - quantity)
+            available = self.available - quantity
+            self.trigger(self.Updated, stamp, listing=listing, available=available, held=self.held, sold=self.sold)
 
     # Inside -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinned
-from domain.errors import UserNotFound
+from domain.errors import AccountMismatch, UserNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAccount:
+    """A seller's account at Stripe Connect, see the fields of `User`."""
+
+    account_id: str
+    transfers_enabled: bool = False
+    payouts_enabled: bool = False
+    details_submitted: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,6 +30,14 @@ class User(Aggregate):
 
     admin: bool = False
     erased: bool = False
+    account_id: str | None = None
+    """The Stripe account that this person's sales are paid to."""
+    transfers_enabled: bool = False
+    """Whether Stripe lets money be transferred there."""
+    payouts_enabled: bool = False
+    """Whether Stripe pays it out to their bank."""
+    details_submitted: bool = False
+    """Whether they have told Stripe all it first asked for."""
 
     @classmethod
     def sign_up(cls, user_id: UUID, stamp: Stamp) -> User:
@@ -46,6 +64,36 @@ class User(Aggregate):
         if not self.erased:
             self.trigger(self.Erased, stamp)
 
+    def open_account(self, account_id: str, stamp: Stamp) -> None:
+        """Takes down the Stripe account that was made for this person; the first one stays."""
+        self.check_exists()
+        if self.account_id is None:
+            self.trigger(self.PayoutAccountCreated, stamp, account_id=account_id)
+
+    def note_account(self, account: PayoutAccount, stamp: Stamp) -> None:
+        """Takes down what Stripe says of it; the same again changes nothing. An erased person's money goes on.
+
+        Raises:
+            AccountMismatch: it is not this person's.
+        """
+        if account.account_id != self.account_id:
+            raise AccountMismatch("the account is not this person's")
+        if account != self.account:
+            self.trigger(
+                self.PayoutAccountUpdated,
+                stamp,
+                transfers_enabled=account.transfers_enabled,
+                payouts_enabled=account.payouts_enabled,
+                details_submitted=account.details_submitted,
+            )
+
+    @property
+    def account(self) -> PayoutAccount | None:
+        """The Stripe account as last heard of."""
+        if self.account_id is None:
+            return None
+        return PayoutAccount(self.account_id, self.transfers_enabled, self.payouts_enabled, self.details_submitted)
+
     def check_exists(self) -> None:
         """Raises `UserNotFound` when the account was erased."""
         if self.erased:
@@ -63,6 +111,24 @@ class User(Aggregate):
 
         def apply(self, aggregate: User) -> None:
             aggregate.admin = self.admin
+
+    @pinned("stagedoor.User.PayoutAccountCreated")
+    class PayoutAccountCreated(Event):
+        account_id: str
+
+        def apply(self, aggregate: User) -> None:
+            aggregate.account_id = self.account_id
+
+    @pinned("stagedoor.User.PayoutAccountUpdated")
+    class PayoutAccountUpdated(Event):
+        transfers_enabled: bool
+        payouts_enabled: bool
+        details_submitted: bool
+
+        def apply(self, aggregate: User) -> None:
+            aggregate.transfers_enabled = self.transfers_enabled
+            aggregate.payouts_enabled = self.payouts_enabled
+            aggregate.details_submitted = self.details_submitted
 
     @pinned("stagedoor.User.Erased")
     class Erased(Event):
