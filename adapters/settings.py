@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from adapters.mail_server import MailServer, parse_mail_server
+from domain.payouts import BASIS_POINTS, Payouts, Terms
 
 MAX_HOLD_SECONDS = 24 * 3600
 """A hold longer than a day would be a way to take a listing off the market."""
@@ -22,6 +25,11 @@ MAX_HELD_PER_BUYER, DEFAULT_HELD_PER_BUYER = 1_000_000, 100
 most as many as a listing may have."""
 
 DEFAULT_HOST = "127.0.0.1"
+
+MAX_PAYOUT_DELAY_HOURS, DEFAULT_PAYOUT_DELAY_HOURS = 24 * 90, 24
+"""After the begin of an event. So long Stripe keeps money for others (docs.stripe.com/connect/manual-payouts)."""
+
+DEFAULT_TERMS = Terms(payouts="after_event", delay=timedelta(hours=DEFAULT_PAYOUT_DELAY_HOURS))
 
 
 class SettingsError(Exception):
@@ -65,6 +73,8 @@ class Settings:
     """Where people reach the house, for the links in letters; without a slash at its end."""
     verified_email: bool = False
     """Whether only accounts with a verified address may list and order."""
+    terms: Terms = DEFAULT_TERMS
+    """What the house takes of a sale, and when its sellers are paid."""
 
     @property
     def mail_server(self) -> MailServer | None:
@@ -105,6 +115,7 @@ class Settings:
             mail_from=_mailbox(env, "STAGEDOOR_MAIL_FROM", cls.mail_from),
             public_url=_public_url(env, "STAGEDOOR_PUBLIC_URL"),
             verified_email=_one_of(env, "STAGEDOOR_VERIFIED_EMAIL", "optional", ("optional", "required")) == "required",
+            terms=_terms(env),
         )
 
     def as_environment(self) -> dict[str, str]:
@@ -133,6 +144,9 @@ class Settings:
             "STAGEDOOR_MAIL_FROM": self.mail_from,
             "STAGEDOOR_PUBLIC_URL": self.public_url,
             "STAGEDOOR_VERIFIED_EMAIL": "required" if self.verified_email else "optional",
+            "STAGEDOOR_FEE_BPS": str(self.terms.fee_bps),
+            "STAGEDOOR_PAYOUTS": self.terms.payouts,
+            "STAGEDOOR_PAYOUT_DELAY_HOURS": str(self.terms.delay // timedelta(hours=1)),
         }
 
 
@@ -141,6 +155,13 @@ def required(value: str | None, name: str) -> str:
     if not value:
         raise SettingsError(f"{name} is not set, and no running `stagedoor up` was found for it")
     return value
+
+
+def _terms(env: Mapping[str, str]) -> Terms:
+    hours = _whole_number(env, "STAGEDOOR_PAYOUT_DELAY_HOURS", DEFAULT_PAYOUT_DELAY_HOURS, 0, MAX_PAYOUT_DELAY_HOURS)
+    payouts = _one_of(env, "STAGEDOOR_PAYOUTS", DEFAULT_TERMS.payouts, get_args(Payouts))
+    fee_bps = _whole_number(env, "STAGEDOOR_FEE_BPS", DEFAULT_TERMS.fee_bps, 0, BASIS_POINTS)
+    return Terms(fee_bps, cast("Payouts", payouts), timedelta(hours=hours))
 
 
 def _whole_number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -10,10 +10,21 @@ from uuid import UUID
 import msgspec
 
 from adapters import stripe_signature
-from adapters.stripe_amounts import from_stripe
-from adapters.stripe_objects import SUCCEEDED, PaymentIntent, Refund, id_of, to_failure, to_intent
-from domain.money import Money
+from adapters.stripe_disputes import DisputeObject
+from adapters.stripe_objects import (
+    PENDING,
+    REFUND_FAILED,
+    SUCCEEDED,
+    AccountObject,
+    PaymentIntent,
+    RefundObject,
+    id_of,
+    to_failure,
+    to_intent,
+)
 from domain.order import INTENT_CANCELED, Charge, ChargeFailure
+from domain.order_disputes import DisputeWord
+from domain.order_refunds import RefundMade
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +46,39 @@ class ChargeRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundMade:
-    """`refund.created`: money went back. Stripe names the intent, not the order; the intent's metadata does."""
+class RefundTold:
+    """`refund.*`: how a refund stands. Stripe names the intent, not the order; the intent's metadata does."""
 
-    refund_id: str
     payment_intent_id: str
-    charge_id: str
-    money: Money
+    refund: RefundObject
+
+    @property
+    def failed(self) -> bool:
+        """The money is not the buyer's, and never will be by this refund."""
+        return self.refund.has_failed()
+
+    def made(self, order_id: UUID) -> RefundMade:
+        """The refund, numbered if it is that order's own. Raises `msgspec.ValidationError`."""
+        return self.refund.made(order_id)
 
 
-WebhookFact = ChargeSucceeded | ChargeRefused | RefundMade
+@dataclass(frozen=True, slots=True)
+class DisputeTold:
+    """`charge.dispute.*`: how a dispute stands."""
+
+    payment_intent_id: str
+    word: DisputeWord
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """`account.updated` of a seller's account: how it stands now is to be asked."""
+
+    user_id: UUID
+    account_id: str
+
+
+WebhookFact = ChargeSucceeded | ChargeRefused | RefundTold | DisputeTold | AccountChanged
 
 
 class _Data(msgspec.Struct):
@@ -56,14 +90,20 @@ class _Event(msgspec.Struct):
     type: str
     data: _Data
     account: str | None = None
-    """The connected account an event is of; this house has none."""
+    """The connected account an event is of: a seller's."""
     livemode: bool | None = None
     """Whether it is about real money. Stripe always says so."""
 
 
 _event = msgspec.json.Decoder(_Event)
 _intent = msgspec.json.Decoder(PaymentIntent)
-_refund = msgspec.json.Decoder(Refund)
+_refund = msgspec.json.Decoder(RefundObject)
+_dispute = msgspec.json.Decoder(DisputeObject)
+_account = msgspec.json.Decoder(AccountObject)
+
+ACCOUNT_UPDATED = "account.updated"
+_REFUND_EVENTS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+"""`charge.refunded` names no refund since Stripe's version 2022-11-15; one of these always comes with it."""
 
 
 def parse_webhook(raw: bytes, signature: str, secrets: Sequence[str], *, live: bool) -> WebhookFact | None:
@@ -81,7 +121,7 @@ def parse_webhook(raw: bytes, signature: str, secrets: Sequence[str], *, live: b
     stripe_signature.check(raw, signature, secrets)
     try:
         event = _event.decode(raw)
-        return _fact(event.type, event.data.object) if _is_ours(event, live) else None
+        return _fact(event) if _is_ours(event, live) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # Signed by Stripe and yet not understood: asking for it again would not help, a person must look.
         log.error("a signed webhook cannot be read: %s", error)
@@ -89,19 +129,23 @@ def parse_webhook(raw: bytes, signature: str, secrets: Sequence[str], *, live: b
 
 
 def _is_ours(event: _Event, live: bool) -> bool:
-    """Whether it is of this house's own account, and of its kind of money."""
-    if event.account is None and event.livemode in (None, live):
+    """Whether it is of this house's own account, or of what a seller's says of itself; and of its kind of money."""
+    known = event.account is None or event.type == ACCOUNT_UPDATED
+    if known and event.livemode in (None, live):
         return True
     log.warning("the webhook %r is of another account, or not of %s money", event.id, "real" if live else "test")
     return False
 
 
-def _fact(event_type: str, raw: msgspec.Raw) -> WebhookFact | None:
-    if event_type == "refund.created":
-        return _refund_fact(_refund.decode(raw))
-    if event_type.startswith("payment_intent."):
-        return _intent_fact(event_type, _intent.decode(raw))
-    # `charge.refunded` names no refund since Stripe's version 2022-11-15; `refund.created` always comes with it.
+def _fact(event: _Event) -> WebhookFact | None:
+    if event.type == ACCOUNT_UPDATED:
+        return _account_fact(event.account, _account.decode(event.data.object))
+    if event.type in _REFUND_EVENTS:
+        return _refund_fact(_refund.decode(event.data.object))
+    if event.type.startswith("charge.dispute."):
+        return _dispute_fact(event.type, _dispute.decode(event.data.object))
+    if event.type.startswith("payment_intent."):
+        return _intent_fact(event.type, _intent.decode(event.data.object))
     return None
 
 
@@ -119,8 +163,20 @@ def _intent_fact(event_type: str, intent: PaymentIntent) -> WebhookFact | None:
     return None
 
 
-def _refund_fact(refund: Refund) -> RefundMade | None:
-    charge_id, payment_intent_id = id_of(refund.charge), id_of(refund.payment_intent)
-    if charge_id is None or payment_intent_id is None or refund.status not in (SUCCEEDED, "pending"):
+def _refund_fact(refund: RefundObject) -> RefundTold | None:
+    payment_intent_id = id_of(refund.payment_intent)
+    if payment_intent_id is None or refund.status not in (SUCCEEDED, PENDING, *REFUND_FAILED):
         return None
-    return RefundMade(refund.id, payment_intent_id, charge_id, from_stripe(refund.amount, refund.currency))
+    refund.made(None)
+    return RefundTold(payment_intent_id, refund)
+
+
+def _dispute_fact(event_type: str, dispute: DisputeObject) -> DisputeTold | None:
+    payment_intent_id = id_of(dispute.payment_intent)
+    return None if payment_intent_id is None else DisputeTold(payment_intent_id, dispute.word(event_type))
+
+
+def _account_fact(of: str | None, account: AccountObject) -> AccountChanged | None:
+    """The account an event is of is the one it tells of; the house's own is of no concern."""
+    user_id = account.uuid("user_id")
+    return None if user_id is None or of != account.id else AccountChanged(user_id, account.id)

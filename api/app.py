@@ -119,7 +119,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         settings=settings,
         pool=pool,
         actors=actors,
-        marketplace=Marketplace(actors, settings.hold_seconds, settings.max_held_per_buyer),
+        marketplace=Marketplace(actors, settings.hold_seconds, settings.max_held_per_buyer, settings.terms),
         queries=queries,
         listings=SharedReads(listing_reader(queries), at_once=2, keys_in_a_look=100),
         pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),

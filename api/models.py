@@ -329,4 +329,4 @@ class Problem(View):
     instance: Annotated[str, Meta(description="This very answer; `X-Request-Id` names it, too.")]
     trace_id: str
     errors: list[FieldError] | UnsetType = UNSET
-    decline_code: Annotated[str, Meta(description="With `card_declined`: Stripe's reason.")] | UnsetType = UNSET
+    decline_code: Annotated[str, Meta(description="With a 402: Stripe's reason.")] | UnsetType = UNSET

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from api import cards, idempotency, models
+from api import cards, declines, idempotency, models
 from api.answers import Answer, answer
 from api.calls import Call
 from api.problems import Refused, problem, refusal
@@ -203,8 +203,8 @@ class _Payment:
         return models.Payment(order.id, intent.status, intent.payment_intent_id, charge_id, intent.client_secret)
 
     def _declined(self, failure: ChargeFailure) -> Answer:
-        reason = failure.decline_code or failure.code
-        return problem("card_declined", "the order stays open: try another card", self._call.trace, decline_code=reason)
+        reason, code = failure.decline_code or failure.code, declines.code_of(failure)
+        return problem(code, declines.advice_for(code), self._call.trace, decline_code=reason)
 
     def _not_open(self, detail: str) -> Answer:
         return problem("order_not_open", detail, self._call.trace)

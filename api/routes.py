@@ -23,6 +23,7 @@ from api import (
     verification,
     webhooks,
 )
+from api.declines import DECLINES
 from api.route import Access, Route, route
 
 _STORE = ("busy", "unavailable")
@@ -99,7 +100,7 @@ ROUTES: tuple[Route, ...] = (
           problems=("order_not_found", "unavailable")),
     route("POST", "/api/payments", payments.pay, Access.PARTY, "Pay an order",
           body=models.NewPayment, answers={201: models.Payment}, takes_key=True,
-          problems=("order_not_found", "order_not_open", "card_declined", "charge_mismatch", "idempotency_in_progress",
+          problems=("order_not_found", "order_not_open", *DECLINES, "charge_mismatch", "idempotency_in_progress",
                     "payment_unavailable", *_STORE)),
     route("POST", "/api/webhooks/stripe", webhooks.stripe, Access.STRIPE, "Stripe's events",
           answers={200: machine_models.Received}, takes_raw_body=True, is_limited=False,

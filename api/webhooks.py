@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from aiohttp import web
 
 from adapters.stripe_signature import BadSignature
 from adapters.stripe_webhooks import (
+    AccountChanged,
     ChargeRefused,
     ChargeSucceeded,
-    RefundMade,
+    DisputeTold,
+    RefundTold,
     WebhookFact,
     parse_webhook,
 )
@@ -18,9 +21,9 @@ from api.answers import respond
 from api.calls import Call
 from api.machine_models import Received
 from api.problems import Refused
-from domain.errors import ChargeMismatch, OrderNotFound
+from domain.aggregate import TAggregate
+from domain.errors import AccountMismatch, ChargeMismatch, OrderNotFound, UserNotFound
 from domain.marketplace import Ask
-from domain.order import Charge, Order
 
 log = logging.getLogger(__name__)
 
@@ -46,28 +49,47 @@ async def stripe(call: Call) -> web.Response:
 async def _outcome(call: Call, fact: WebhookFact | None) -> str:
     try:
         return IGNORED if fact is None else await _tell(call, fact)
-    except OrderNotFound:
-        return IGNORED  # an order of another house on the same Stripe account
-    except ChargeMismatch as error:
-        log.error("request %s: a payment was not taken: %s", call.trace.correlation_id, error)
+    except (OrderNotFound, UserNotFound):
+        return IGNORED  # of another house on the same Stripe account, or of somebody who is gone
+    except (ChargeMismatch, AccountMismatch) as error:
+        log.error("request %s: what Stripe says was not taken: %s", call.trace.correlation_id, error)
         return MISMATCH
 
 
 async def _tell(call: Call, fact: WebhookFact) -> str:
-    marketplace = call.services.marketplace
-    told: Ask[Order, str] = call.command(lambda _: TAKEN)
+    marketplace, gateway = call.services.marketplace, call.services.gateway
     match fact:
         case ChargeSucceeded():
-            return await marketplace.take_charge(fact.order_id, fact.charge, told)
+            return await marketplace.take_charge(fact.order_id, fact.charge, _taken(call))
         case ChargeRefused():
-            return await marketplace.note_failure(fact.order_id, fact.failure, told)
-        case RefundMade():
-            paid = await call.services.gateway.paid_order(fact.payment_intent_id)
-            if paid is None:
-                return IGNORED
-            order_id, money = paid
-            if fact.money != money:
-                log.warning("order %s: refund %s is not of the whole charge and is left out", order_id, fact.refund_id)
-                return IGNORED
-            charge = Charge(fact.payment_intent_id, fact.charge_id, money)
-            return await marketplace.note_refund(order_id, charge, fact.refund_id, told)
+            return await marketplace.note_failure(fact.order_id, fact.failure, _taken(call))
+        case AccountChanged():
+            # Of several changes the news may come in any order: what counts is how the account stands.
+            account = await gateway.fetch_account(fact.account_id)
+            return await marketplace.note_account(fact.user_id, account, _taken(call))
+    order_id = await gateway.order_of(fact.payment_intent_id)
+    if order_id is None:
+        return IGNORED
+    match fact:
+        case RefundTold():
+            return await _tell_refund(call, order_id, fact)
+        case DisputeTold():
+            return await marketplace.note_dispute(order_id, fact.word, _taken(call))
+
+
+async def _tell_refund(call: Call, order_id: UUID, fact: RefundTold) -> str:
+    """A failure may be the first that is heard of a refund, and what went before it come later."""
+    marketplace, made = call.services.marketplace, fact.made(order_id)
+    if made.number is None:
+        if fact.failed:
+            return await marketplace.note_refund_failure(order_id, made.refund_id, _taken(call))
+        if await call.services.gateway.refund_failed(made.refund_id):
+            return IGNORED
+    outcome = await marketplace.note_refund(order_id, made, _taken(call))
+    if fact.failed:
+        await marketplace.note_refund_failure(order_id, made.refund_id, _taken(call))
+    return outcome
+
+
+def _taken(call: Call) -> Ask[TAggregate, str]:
+    return call.command(lambda _: TAKEN)

@@ -26,6 +26,7 @@ from bench.seeds import listing
 from domain.aggregate import Aggregate, Cause, Event, Stamp
 from domain.listing import MAX_QUANTITY, Listing
 from domain.order import Charge, ChargeFailure, Item, Order
+from domain.payouts import Terms
 from domain.ticket import Ticket
 from domain.user import User
 
@@ -156,7 +157,8 @@ class Past:
             order.note_failure(failure, self._stamp(order.buyer_id))
         yield from self._decided(order)
         stamp = self._stamp(order.buyer_id)
-        order.take_charge(Charge(intent, charge, order.total), completes=True, stamp=stamp)
+        money = Charge(intent, charge, order.total)
+        order.take_charge(money, stamp, terms=Terms(), payout_at=None, refund_reason=None)
         ticket.sell(order.id, order.items[0].quantity, stamp)
         yield from self._decided(order, ticket)
 

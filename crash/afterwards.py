@@ -31,7 +31,7 @@ WATCH_SECONDS = 0.5
 
 _UNSETTLED = (
     "SELECT count(*) FROM buyer_orders WHERE status IN ('created', 'awaiting_payment')"
-    " OR (due_charge_id IS NOT NULL AND due_charge_id IS DISTINCT FROM refunded_charge_id)"
+    " OR moves_due > 0 OR unsettled_charge_id IS NOT NULL"
     " OR (intent_open AND status IN ('cancelled', 'expired'))"
 )
 

@@ -16,7 +16,7 @@ from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinne
 from domain.charges import largest_of
 from domain.errors import ChargeMismatch, Invalid, OrderNotOpen
 from domain.money import Money
-from domain.payouts import Dispute, Refund, Reversal, Share, Terms, Transfer, fee_of
+from domain.payouts import Dispute, Refund, Reversal, Share, Terms, Transfer, fee_of, newest_refund_id
 
 MAX_ITEMS = 20
 """Listings in one order: bounds the locks one transaction takes."""
@@ -150,7 +150,7 @@ class Order(Aggregate):
     @property
     def refund_id(self) -> str | None:
         """The newest refund that was made."""
-        return next((refund.refund_id for refund in reversed(self.refunds) if refund.refund_id), None)
+        return newest_refund_id(self.refunds)
 
     @property
     def is_disputed(self) -> bool:
@@ -158,7 +158,7 @@ class Order(Aggregate):
         return any(dispute.is_open for dispute in self.disputes)
 
     def due_moves(self) -> tuple[Refund | Transfer | Reversal, ...]:
-        """Money that is decided to move, and that Stripe has not moved yet. Of a disputed order no seller is paid."""
+        """Money that is decided to move, and that Stripe has not moved yet."""
         refunds = [refund for refund in self.refunds if refund.status == "pending"]
         transfers = [transfer for transfer in self.transfers if transfer.transfer_id is None]
         return (*refunds, *transfers, *(reversal for reversal in self.reversals if reversal.reversal_id is None))
@@ -300,10 +300,16 @@ class Order(Aggregate):
 
     @pinned("stagedoor.Order.Created")
     class Created(CreatedEvent):
+        class_version: ClassVar[int] = 2
         buyer_id: UUID
         items: tuple[Item, ...]
         total: Money
         expires_at: datetime
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            for item in state["items"]:
+                item |= {"refund_until": None, "refund_fee": 0, "refunded": 0}
 
         def create(self) -> Order:
             return Order(

@@ -54,6 +54,12 @@ def note_dispute(order: Order, told: DisputeWord, stamp: Stamp) -> None:
 def _close(order: Order, over: Dispute, stamp: Stamp) -> None:
     lost = over.money.amount if over.status == LOST else 0
     left = lost
+    refunds = list(order.refunds)
+    for place, refund in enumerate(refunds):
+        if refund.status == "pending" and refund.charge_id == over.charge_id and refund.money.amount <= left:
+            # Decided, and not made in time: the buyer has it from the bank.
+            left -= refund.money.amount
+            refunds[place] = replace(refund, refund_id=over.dispute_id)
     shares, taken = list(order.shares), []
     for place, share in enumerate(shares):
         amount = min(left, share.gross)
@@ -61,12 +67,6 @@ def _close(order: Order, over: Dispute, stamp: Stamp) -> None:
             left -= amount
             shares[place], back = take_back(share, 0, amount, order.fee_bps, order.total.currency)
             taken.append(back)
-    refunds = list(order.refunds)
-    for place, refund in enumerate(refunds):
-        if refund.status == "pending" and refund.charge_id == over.charge_id and refund.money.amount <= left:
-            # Decided, and not made in time: the buyer has it from the bank.
-            left -= refund.money.amount
-            refunds[place] = replace(refund, refund_id=over.dispute_id)
     order.trigger(
         DisputeClosed,
         stamp,

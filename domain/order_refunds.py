@@ -28,6 +28,12 @@ class RefundMade:
     money: Money
     number: int | None
     """Ours; None: it was made at Stripe."""
+    tries: int = 0
+    """How often a refund of this number had failed before, see `Refund`."""
+
+    def is_over(self, known: Refund) -> bool:
+        """Whether it is an earlier try of a refund: it has failed since, whatever is heard of it yet."""
+        return self.number == known.number and self.tries < known.tries
 
 
 def refundable(order: Order, seller_id: UUID | None = None) -> dict[UUID, int]:
@@ -83,14 +89,14 @@ def refund(order: Order, wanted: Mapping[UUID, int], reason: str, stamp: Stamp) 
 
 
 def note_refund(order: Order, made: RefundMade, stamp: Stamp) -> None:
-    """Takes down that Stripe sends money back; hearing it twice changes nothing.
+    """Takes down that Stripe sends money back; hearing it twice, or late of one that failed since, changes nothing.
 
     One that nobody here decided is the house's own gift, unless it is all that was left: then it undoes the order.
 
     Raises:
         ChargeMismatch: no such charge, or not this money.
     """
-    if any(known.refund_id == made.refund_id for known in order.refunds):
+    if any(known.refund_id == made.refund_id or made.is_over(known) for known in order.refunds):
         return
     if not order.knows_charge(made.charge_id):
         raise ChargeMismatch("the refund is of another charge")

@@ -21,13 +21,16 @@ MAX_TRIES = 3
 """Refunds that Stripe has made and then failed: the card's bank takes no money back. A person has to look."""
 
 
+Payouts = Literal["off", "at_once", "after_event"]
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What the house takes, and when it pays its sellers; an order keeps those it was paid under."""
 
     fee_bps: int = 0
     """Of every sale, in basis points (1/100 %)."""
-    payouts: Literal["off", "at_once", "after_event"] = "off"
+    payouts: Payouts = "off"
     """`off`: sellers are paid by other means than Stripe."""
     delay: timedelta = timedelta(hours=24)
     """After the begin of the last event of an order."""
@@ -96,6 +99,11 @@ class Refund:
         if self.refund_id is not None:
             return "succeeded"
         return "pending" if self.tries < MAX_TRIES else "failed"
+
+
+def newest_refund_id(refunds: tuple[Refund, ...]) -> str | None:
+    """Of those that were made."""
+    return next((refund.refund_id for refund in reversed(refunds) if refund.refund_id), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinne
 from domain.errors import Invalid, NotOwner, SoldOut, TicketLocked, TicketWithdrawn, TooManyHeld
 from domain.listing import Listing
 
+_FIRST_REFUND_TERMS = {"refund_until": None, "refund_fee": 0, "resell_returned": True}
+"""Of listings that were made before they could have any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -283,18 +286,28 @@ class Ticket(Aggregate):
 
     @pinned("stagedoor.Ticket.Created")
     class Created(CreatedEvent):
+        class_version: ClassVar[int] = 2
         seller_id: UUID
         listing: Listing
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            state["listing"] |= _FIRST_REFUND_TERMS
 
         def create(self) -> Ticket:
             return Ticket(**self.base_fields(), seller_id=self.seller_id, listing=self.listing)
 
     @pinned("stagedoor.Ticket.Updated")
     class Updated(Event):
+        class_version: ClassVar[int] = 2
         listing: Listing
         available: int
         held: int
         sold: int
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            state["listing"] |= _FIRST_REFUND_TERMS
 
         def apply(self, aggregate: Ticket) -> None:
             aggregate.listing = self.listing

@@ -7,19 +7,32 @@ from typing import Any
 
 import msgspec
 
-from domain.order import AWAITING_PAYMENT, CANCELLED, COMPLETED, CREATED, EXPIRED, INTENT_CANCELED, REFUNDED
+from domain.order import AWAITING_PAYMENT, CANCELLED, COMPLETED, CREATED, EXPIRED, INTENT_CANCELED
 from domain.published import (
     ORDERS,
-    ChargeCreated,
-    ChargeFailed,
     OrderAwaitingPayment,
     OrderCancelled,
-    OrderCompleted,
     OrderCreated,
     OrderExpired,
-    OrderRefunded,
     PublishedEvent,
+)
+from domain.published_money import (
+    ChargeCreated,
+    ChargeFailed,
+    ChargeSettled,
+    DisputeClosed,
+    DisputeCreated,
+    DisputeFundsReinstated,
+    DisputeFundsWithdrawn,
+    DisputeUpdated,
+    OrderCompleted,
+    OrderRefunded,
     RefundCreated,
+    RefundFailed,
+    TransferCreated,
+    TransferDue,
+    TransferReversalDue,
+    TransferReversed,
 )
 from projections.projection import Columns, Projection
 
@@ -46,11 +59,10 @@ def _created(data: OrderCreated) -> Columns:
         "intent_open": False,
         "payment_intent_id": None,
         "charge_id": None,
-        "due_charge_id": None,
-        "due_amount": None,
-        "due_currency": None,
-        "refunded_charge_id": None,
-        "refund_id": None,
+        "unsettled_charge_id": None,
+        "refunds": "[]",
+        "moves_due": 0,
+        "payout_at": None,
     }
 
 
@@ -59,22 +71,44 @@ def _awaiting_payment(data: OrderAwaitingPayment) -> Columns:
 
 
 def _charge_created(data: ChargeCreated) -> Columns:
-    columns: Columns = {"charge_id": data.charge_id, "intent_open": False}
-    if data.refund_due:
-        columns |= {
-            "due_charge_id": data.charge_id,
-            "due_amount": data.money.amount,
-            "due_currency": data.money.currency,
-        }
-    return columns
+    return {"charge_id": data.charge_id, "unsettled_charge_id": data.charge_id, "intent_open": False, **_refunds(data)}
+
+
+def _charge_settled(_data: ChargeSettled) -> Columns:
+    return {"unsettled_charge_id": None}
 
 
 def _charge_failed(data: ChargeFailed) -> Columns:
     return {"intent_open": False} if data.code == INTENT_CANCELED else {}
 
 
-def _refund_created(data: RefundCreated) -> Columns:
-    return {"refund_id": data.refund_id, "refunded_charge_id": data.charge_id}
+def _completed(data: OrderCompleted) -> Columns:
+    return {"status": COMPLETED, "payout_at": data.payout_at}
+
+
+def _refunded(data: OrderRefunded) -> Columns:
+    items = _encode(data.items).decode()
+    return {"status": data.status, "items": items, "payout_at": data.payout_at, **_refunds(data)}
+
+
+def _refunds(data: ChargeCreated | OrderRefunded | RefundCreated | RefundFailed | DisputeClosed) -> Columns:
+    return {"refunds": _encode(data.refunds).decode(), "moves_due": data.moves_due}
+
+
+def _transfer_due(data: TransferDue) -> Columns:
+    return {"moves_due": data.moves_due, "payout_at": data.payout_at}
+
+
+def _moved(data: TransferCreated | TransferReversalDue | TransferReversed) -> Columns:
+    return {"moves_due": data.moves_due}
+
+
+def _dispute_closed(data: DisputeClosed) -> Columns:
+    return {"payout_at": data.payout_at, **_refunds(data)}
+
+
+def _nothing(_data: object) -> Columns:
+    return {}
 
 
 def _becomes(status: str) -> Callable[[Any], Columns]:
@@ -86,11 +120,22 @@ _HANDLERS: dict[type, Callable[[Any], Columns]] = {
     OrderAwaitingPayment: _awaiting_payment,
     ChargeCreated: _charge_created,
     ChargeFailed: _charge_failed,
-    OrderCompleted: _becomes(COMPLETED),
+    OrderCompleted: _completed,
     OrderCancelled: _becomes(CANCELLED),
     OrderExpired: _becomes(EXPIRED),
-    OrderRefunded: _becomes(REFUNDED),
-    RefundCreated: _refund_created,
+    OrderRefunded: _refunded,
+    ChargeSettled: _charge_settled,
+    RefundCreated: _refunds,
+    RefundFailed: _refunds,
+    TransferDue: _transfer_due,
+    TransferCreated: _moved,
+    TransferReversalDue: _moved,
+    TransferReversed: _moved,
+    DisputeCreated: _nothing,
+    DisputeUpdated: _nothing,
+    DisputeFundsWithdrawn: _nothing,
+    DisputeFundsReinstated: _nothing,
+    DisputeClosed: _dispute_closed,
 }
 
 BUYER_ORDERS = Projection(
@@ -108,11 +153,10 @@ BUYER_ORDERS = Projection(
         "payment_intent_id": "text",
         "intent_open": "boolean",
         "charge_id": "text",
-        "due_charge_id": "text",
-        "due_amount": "bigint",
-        "due_currency": "text",
-        "refunded_charge_id": "text",
-        "refund_id": "text",
+        "unsettled_charge_id": "text",
+        "refunds": "json",
+        "moves_due": "integer",
+        "payout_at": "timestamptz",
     },
     project=project,
 )

@@ -9,18 +9,18 @@ from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool
 
-from domain.money import Money
-from domain.order import Charge
 from projections.cursor import BadCursor, decode_cursor, encode_cursor
 from projections.rows import (
     SELECT_ORDERS,
     SELECT_TICKETS,
     DueOrder,
     IntentToCancel,
+    MoneyDue,
     OrderRow,
     Page,
-    RefundDue,
+    PayoutDue,
     TicketRow,
+    UnsettledCharge,
     order_row,
     ticket_row,
 )
@@ -31,12 +31,14 @@ __all__ = [
     "BadCursor",
     "DueOrder",
     "IntentToCancel",
+    "MoneyDue",
     "OrderRow",
     "Page",
+    "PayoutDue",
     "Queries",
-    "RefundDue",
     "TicketFilter",
     "TicketRow",
+    "UnsettledCharge",
 ]
 
 _ORDERS_SORT = "orders"
@@ -55,20 +57,25 @@ _DUE_ORDERS = (
     " AND expires_at <= clock_timestamp() AND (expires_at, id) > (COALESCE(%s, '-infinity'::timestamptz), %s)"
     " ORDER BY expires_at, id LIMIT %s"
 )
-_REFUNDS_DUE = (
-    "SELECT id, payment_intent_id, due_charge_id, due_amount, due_currency FROM buyer_orders AS o"
-    " WHERE due_charge_id IS NOT NULL AND due_charge_id IS DISTINCT FROM refunded_charge_id"
+_DUE_WORK = (
+    "SELECT {} FROM buyer_orders AS o WHERE {}"
     " AND NOT EXISTS (SELECT FROM reaction_attempts AS a WHERE a.order_id = o.id AND a.reaction = %s"
     " AND a.next_try_at > clock_timestamp()) ORDER BY updated_at, id LIMIT %s"
 )
-_INTENTS_TO_CANCEL = (
-    "SELECT id, payment_intent_id FROM buyer_orders AS o"
-    " WHERE intent_open AND status IN ('cancelled', 'expired')"
-    " AND NOT EXISTS (SELECT FROM reaction_attempts AS a WHERE a.order_id = o.id AND a.reaction = %s"
-    " AND a.next_try_at > clock_timestamp()) ORDER BY updated_at, id LIMIT %s"
+_MONEY_DUE = _DUE_WORK.format("id, version", "moves_due > 0")
+_UNSETTLED = _DUE_WORK.format("id, version, unsettled_charge_id", "unsettled_charge_id IS NOT NULL")
+_INTENTS_TO_CANCEL = _DUE_WORK.format(
+    "id, version, payment_intent_id", "intent_open AND status IN ('cancelled', 'expired')"
+)
+_PAYOUTS_DUE = (
+    "SELECT id, payout_at, EXISTS (SELECT FROM json_to_recordset(items) AS item (seller_id uuid)"
+    " JOIN user_status AS seller ON seller.id = item.seller_id WHERE seller.transfers_enabled)"
+    " FROM (SELECT id, payout_at, items FROM buyer_orders WHERE payout_at <= clock_timestamp()"
+    " AND (payout_at, id) > (COALESCE(%s, '-infinity'::timestamptz), %s) ORDER BY payout_at, id LIMIT %s) AS due"
+    " ORDER BY payout_at, id"
 )
 
-REFUND, CANCEL_INTENT = "refund", "cancel_intent"
+MOVE_MONEY, SETTLE, CANCEL_INTENT = "move_money", "settle", "cancel_intent"
 """The reactions, as `reaction_attempts` names them."""
 
 
@@ -139,16 +146,22 @@ class Queries:
         place = (None, UUID(int=0)) if after is None else (after.expires_at, after.order_id)
         return [DueOrder(*row) for row in await self._rows(_DUE_ORDERS, (*place, limit))]
 
-    async def refunds_due(self, limit: int) -> list[RefundDue]:
-        """Money that has to go back, but for what waits for its next try; the longest due first."""
-        return [
-            RefundDue(order_id, Charge(intent_id, charge_id, Money(amount, currency)))
-            for order_id, intent_id, charge_id, amount, currency in await self._rows(_REFUNDS_DUE, (REFUND, limit))
-        ]
+    async def money_due(self, limit: int) -> list[MoneyDue]:
+        """Orders with money to move, but for what waits for its next try; the longest due first."""
+        return [MoneyDue(*row) for row in await self._rows(_MONEY_DUE, (MOVE_MONEY, limit))]
+
+    async def unsettled_charges(self, limit: int) -> list[UnsettledCharge]:
+        """Charges of which Stripe's fee is to be asked, but for what waits for its next try."""
+        return [UnsettledCharge(*row) for row in await self._rows(_UNSETTLED, (SETTLE, limit))]
 
     async def intents_to_cancel(self, limit: int) -> list[IntentToCancel]:
         """Intents that may still take money for an ended order, but for what waits for its next try."""
         return [IntentToCancel(*row) for row in await self._rows(_INTENTS_TO_CANCEL, (CANCEL_INTENT, limit))]
+
+    async def payouts_due(self, limit: int, after: PayoutDue | None = None) -> list[PayoutDue]:
+        """Orders whose time for payouts has come, the longest due first; on from `after`."""
+        place = (None, UUID(int=0)) if after is None else (after.payout_at, after.order_id)
+        return [PayoutDue(*row) for row in await self._rows(_PAYOUTS_DUE, (*place, limit))]
 
     async def _rows(self, query: str | bytes, parameters: Any, *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:

@@ -12,7 +12,8 @@ import msgspec
 
 from domain.listing import EventDetails, Listing
 from domain.money import Money
-from domain.order import Charge, Item
+from domain.order import Item
+from domain.payouts import Refund, newest_refund_id
 
 T = TypeVar("T")
 
@@ -82,20 +83,27 @@ class OrderRow:
     expires_at: datetime
     payment_intent_id: str | None
     charge_id: str | None
-    refund_id: str | None
+    refunds: tuple[Refund, ...]
+
+    @property
+    def refund_id(self) -> str | None:
+        """The newest refund that was made."""
+        return newest_refund_id(self.refunds)
 
 
 SELECT_ORDERS = (
     "SELECT id, version, buyer_id, status, items::text, amount, currency, created_at, updated_at, expires_at,"
-    " payment_intent_id, charge_id, refund_id FROM buyer_orders"
+    " payment_intent_id, charge_id, refunds::text FROM buyer_orders"
 )
+_refunds = msgspec.json.Decoder(tuple[Refund, ...])
 _items = msgspec.json.Decoder(tuple[Item, ...])
 
 
 def order_row(row: Sequence[Any]) -> OrderRow:
     """A row of `SELECT_ORDERS`."""
-    order_id, version, buyer_id, status, items, amount, currency, *rest = row
-    return OrderRow(order_id, version, buyer_id, status, _items.decode(items), Money(amount, currency), *rest)
+    order_id, version, buyer_id, status, items, amount, currency, *rest = row[:-1]
+    total, refunds = Money(amount, currency), _refunds.decode(row[-1])
+    return OrderRow(order_id, version, buyer_id, status, _items.decode(items), total, *rest, refunds=refunds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +115,21 @@ class DueOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundDue:
-    """Money that has to go back."""
+class MoneyDue:
+    """An order of which Stripe has money to move; the order itself knows which."""
 
     order_id: UUID
-    charge: Charge
+    version: int
+    """Of the order, as the read model has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledCharge:
+    """A charge of which Stripe's fee is not known yet."""
+
+    order_id: UUID
+    version: int
+    charge_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +137,18 @@ class IntentToCancel:
     """A PaymentIntent that may still take money for an order that has ended."""
 
     order_id: UUID
+    version: int
     payment_intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutDue:
+    """An order whose sellers may have their money."""
+
+    order_id: UUID
+    payout_at: datetime
+    is_payable: bool
+    """Whether Stripe takes money for one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,16 @@
-"""The read model `user_status`: that an account exists, whether it is an administrator's, whether it was erased."""
+"""The read model `user_status`: that an account exists, whether it is an administrator's, can be paid, was erased."""
 
 from __future__ import annotations
 
-from domain.published import USERS, PublishedEvent, UserCreated, UserErased, UserUpdated
+from domain.published import (
+    USERS,
+    PayoutAccountCreated,
+    PayoutAccountUpdated,
+    PublishedEvent,
+    UserCreated,
+    UserErased,
+    UserUpdated,
+)
 from projections.projection import Columns, Projection
 
 
@@ -14,9 +22,14 @@ def project(event: PublishedEvent) -> Columns:
     """
     match event.data:
         case UserCreated():
-            return {"admin": False, "erased": False, "created_at": event.time, "updated_at": event.time}
+            whole = {"admin": False, "erased": False, "transfers_enabled": False}
+            return {**whole, "created_at": event.time, "updated_at": event.time}
         case UserUpdated(admin=admin):
             return {"admin": admin, "updated_at": event.time}
+        case PayoutAccountCreated():
+            return {"updated_at": event.time}
+        case PayoutAccountUpdated(transfers_enabled=enabled):
+            return {"transfers_enabled": enabled, "updated_at": event.time}
         case UserErased():
             return {"erased": True, "updated_at": event.time}
         case other:
@@ -26,6 +39,12 @@ def project(event: PublishedEvent) -> Columns:
 USER_STATUS = Projection(
     model="user_status",
     topic=USERS,
-    columns={"admin": "boolean", "erased": "boolean", "created_at": "timestamptz", "updated_at": "timestamptz"},
+    columns={
+        "admin": "boolean",
+        "erased": "boolean",
+        "transfers_enabled": "boolean",
+        "created_at": "timestamptz",
+        "updated_at": "timestamptz",
+    },
     project=project,
 )

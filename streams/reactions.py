@@ -1,7 +1,8 @@
-"""What follows when an order ends: money that is owed goes back, an intent that could still take money is closed.
+"""What follows when an order has decided: money moves at Stripe, an intent that could still take money is closed.
 
-What is to be done is read from the read model, so nothing is lost with a process. Every step can be repeated: Stripe
-makes one refund of a charge, and hearing of it twice changes nothing. A provider that is away only delays.
+That something is to be done is read from the read model, so nothing is lost with a process; what it is, the order says
+itself. Every step can be repeated: Stripe makes a move once, and hearing of it twice changes nothing. A provider that
+is away only delays.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
-from uuid import UUID
 
 import psycopg
 
 from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace
 from domain.order import INTENT_CANCELED, ChargeFailure, Order
+from domain.payouts import Refund, Reversal, Transfer
 from domain.ports import PaymentGateway, PaymentUnavailable
-from projections.queries import CANCEL_INTENT, REFUND, IntentToCancel, Queries, RefundDue
+from projections.queries import (
+    CANCEL_INTENT,
+    MOVE_MONEY,
+    SETTLE,
+    IntentToCancel,
+    MoneyDue,
+    Queries,
+    UnsettledCharge,
+)
 from streams.attempts import Attempts
 from streams.house import house_cause
 
@@ -30,7 +39,8 @@ BATCH = 100
 AT_ONCE = 8
 """Requests to the payment provider under way: far below the rate it allows."""
 
-D = TypeVar("D", RefundDue, IntentToCancel)
+Due = MoneyDue | UnsettledCharge | IntentToCancel
+D = TypeVar("D", MoneyDue, UnsettledCharge, IntentToCancel)
 
 log = logging.getLogger(__name__)
 
@@ -48,27 +58,30 @@ class Reactions:
         self._gateway = gateway
         self._attempts = attempts
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._done: set[tuple[str, UUID]] = set()
+        self._done: set[tuple[str, Due]] = set()
         """What was done here and the read model still shows as due."""
 
     async def tick(self) -> None:
         """Does what is due now; never raises."""
         try:
-            refunds = await self._queries.refunds_due(BATCH)
+            money = await self._queries.money_due(BATCH)
+            charges = await self._queries.unsettled_charges(BATCH)
             intents = await self._queries.intents_to_cancel(BATCH)
-            await self._do_all(REFUND, refunds, self._refund)
+            await self._do_all(MOVE_MONEY, money, self._move)
+            await self._do_all(SETTLE, charges, self._settle)
             await self._do_all(CANCEL_INTENT, intents, self._cancel)
-            due = {(REFUND, due.order_id) for due in refunds} | {(CANCEL_INTENT, due.order_id) for due in intents}
-            self._done &= due
+            self._done &= {
+                *((MOVE_MONEY, due) for due in money),
+                *((SETTLE, due) for due in charges),
+                *((CANCEL_INTENT, due) for due in intents),
+            }
         except psycopg.Error as error:
             log.warning("reactions wait for the database (%s)", type(error).__name__)
         except Exception:
             log.exception("reactions failed; they are tried again")
 
     async def _do_all(self, reaction: str, dues: Sequence[D], do: Callable[[D], Awaitable[object]]) -> None:
-        await asyncio.gather(
-            *(self._do(reaction, due, do) for due in dues if (reaction, due.order_id) not in self._done)
-        )
+        await asyncio.gather(*(self._do(reaction, due, do) for due in dues if (reaction, due) not in self._done))
 
     async def _do(self, reaction: str, due: D, do: Callable[[D], Awaitable[object]]) -> None:
         async with self._at_once:
@@ -78,12 +91,34 @@ class Reactions:
                 log.warning("%s of order %s is put off (%s)", reaction, due.order_id, type(error).__name__)
                 await self._attempts.failed(due.order_id, reaction, f"{type(error).__name__}: {error}")
             else:
-                self._done.add((reaction, due.order_id))
+                self._done.add((reaction, due))
                 await self._attempts.done(due.order_id, reaction)
 
-    async def _refund(self, due: RefundDue) -> None:
-        refund_id = await self._gateway.refund(due.charge)
-        await self._marketplace.note_refund(due.order_id, due.charge, refund_id, Ask(house_cause(), _version))
+    async def _move(self, due: MoneyDue) -> None:
+        order_id = due.order_id
+        moves, is_disputed = await self._marketplace.look(
+            order_id, Ask(house_cause(), lambda order: (order.due_moves(), order.is_disputed))
+        )
+        for move in moves:
+            ask = Ask(house_cause(), _version)
+            match move:
+                case Refund():
+                    made = await self._gateway.refund(order_id, move)
+                    await self._marketplace.note_refund(order_id, made, ask)
+                case Transfer():
+                    if is_disputed:
+                        raise NotYet("a bank is deciding about the money")
+                    transfer_id = await self._gateway.transfer(order_id, move)
+                    await self._marketplace.note_transfer(order_id, move.number, transfer_id, ask)
+                case Reversal():
+                    reversal_id = await self._gateway.reverse(order_id, move)
+                    await self._marketplace.note_reversal(order_id, move.number, reversal_id, ask)
+
+    async def _settle(self, due: UnsettledCharge) -> None:
+        settlement = await self._gateway.settlement(due.charge_id)
+        if settlement is None:
+            raise NotYet("Stripe has not booked the charge yet")
+        await self._marketplace.note_settlement(due.order_id, due.charge_id, settlement, Ask(house_cause(), _version))
 
     async def _cancel(self, due: IntentToCancel) -> None:
         intent = await self._gateway.cancel(due.payment_intent_id)

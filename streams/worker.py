@@ -20,11 +20,12 @@ from domain.marketplace import Marketplace
 from domain.ports import PaymentGateway
 from projections.models import MODELS
 from projections.queries import Queries
-from streams import deadlines, liveness, pruning, reactions, sealing
+from streams import deadlines, liveness, payouts, pruning, reactions, sealing
 from streams.app import Timer, make_app
 from streams.attempts import Attempts
 from streams.deadlines import Deadlines
 from streams.liveness import Liveness
+from streams.payouts import Payouts
 from streams.process import give_up, run_process
 from streams.project import Projector
 from streams.pruning import Pruning
@@ -77,7 +78,8 @@ def run(settings: Settings) -> None:
             datadir = stack.enter_context(TemporaryDirectory(prefix="stagedoor-worker-"))
 
             watch = Liveness(pool, lambda: _assignment(app))
-            timers = _timers(pool, Marketplace(actors, settings.hold_seconds), gateway, watch)
+            marketplace = Marketplace(actors, settings.hold_seconds, terms=settings.terms)
+            timers = _timers(pool, marketplace, gateway, watch)
             projectors = {model: Projector(projection, pool) for model, projection in MODELS.items()}
             app = make_app(bootstrap_servers, projectors, timers, datadir)
             await _run_app(app, watch, stop)
@@ -92,6 +94,7 @@ def _timers(
     reacting = Reactions(queries, marketplace, gateway, Attempts(pool))
     return [
         Timer("deadlines", deadlines.INTERVAL_SECONDS, Deadlines(queries, marketplace).tick),
+        Timer("payouts", payouts.INTERVAL_SECONDS, Payouts(queries, marketplace).tick),
         Timer("reactions", reactions.INTERVAL_SECONDS, reacting.tick),
         Timer("liveness", liveness.INTERVAL_SECONDS, watch.tick),
         Timer("sealing", sealing.INTERVAL_SECONDS, Sealing(pool).tick),

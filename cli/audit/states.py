@@ -46,7 +46,7 @@ def for_people(state: Audited) -> str:
             units = " + ".join(f"{item.quantity} x {printable(item.title)}" for item in state.items)
             said = {"charge": state.charge_id, "refund": state.refund_id}
             known = "".join(f", {name} {stripe_id}" for name, stripe_id in said.items() if stripe_id is not None)
-            due = "" if state.refund_due is None else f", {state.refund_due.money} due to go back"
+            due = "".join(f", {move.money} due to move" for move in state.due_moves())
             return f"{state.status}: {units} for {state.total}{known}{due}"
         case _:
             return "erased" if state.erased else "administrator" if state.admin else "open"

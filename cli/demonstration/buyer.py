@@ -160,7 +160,7 @@ class Buyer:
             self._tally.maybe_paid.add(order)
             raise
         except ProblemError as problem:
-            if problem.code == "card_declined":
+            if problem.status == PAYMENT_REQUIRED:
                 self._tally.declined_cards += 1
                 return True
             if problem.code != ORDER_NOT_OPEN:

@@ -24,6 +24,7 @@ from domain.aggregate import Cause
 from domain.errors import EmailTaken, IdempotencyKeyReused, OwnTicket, SoldOut, TicketNotFound
 from domain.marketplace import Ask, Marketplace, Wanted
 from domain.order import Charge, Order
+from domain.payouts import Refund
 from domain.records import Account
 from domain.ticket import Ticket
 from domain.work import Once, Work
@@ -227,8 +228,8 @@ async def test_money_after_the_deadline_goes_back_when_another_has_the_units(hou
     await asyncio.sleep(1.1)
     winner = await house.order(ticket_id, buyer=OTHER)
     charge = Charge(INTENT, "ch_1", order.total)
-    answer = await house.marketplace.take_charge(order.id, charge, ask(lambda o: (o.status, o.refund_due)))
-    assert answer == ("expired", charge)
+    answer = await house.marketplace.take_charge(order.id, charge, ask(lambda o: (o.status, o.due_moves())))
+    assert answer == ("expired", (Refund(1, "ch_1", order.total, "sold_out"),))
     assert list((await house.ticket(ticket_id)).holds) == [winner.id]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -14,16 +16,23 @@ import pytest
 from aiohttp import web
 
 from adapters.settings import Settings, SettingsError
-from adapters.stripe_gateway import API_VERSION, StripeGateway
+from adapters.stripe_client import API_VERSION
+from adapters.stripe_gateway import StripeGateway
 from domain.errors import Invalid
 from domain.money import Money
 from domain.order import Charge
+from domain.payouts import Refund, Reversal, Transfer
 from domain.ports import PaymentUnavailable
 from sandbox.server import make_app as make_sandbox
 from tests.api.house import serving
 
 SECRET_KEY = "sk_test_gateway"
 PRICE = Money(2500, "EUR")
+ORDER_ID, USER_ID = UUID(int=7), UUID(int=8)
+REFUND = Refund(2, "ch_1", Money(1000, "EUR"), "buyer", tries=1)
+TRANSFER = Transfer(1, USER_ID, "acct_1", Money(900, "EUR"), "ch_1")
+REVERSAL = Reversal(1, USER_ID, "tr_1", Money(400, "EUR"))
+NOVEMBER = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 
 
 def gateway_to(url: str) -> StripeGateway:
@@ -153,14 +162,14 @@ async def test_which_order_was_paid(scene: Scene) -> None:
     order_id = uuid4()
     intent = await scene.gateway.create_intent(order_id, PRICE)
     await scene.gateway.confirm(intent.payment_intent_id, "pm_card_visa", "a1")
-    assert await scene.gateway.paid_order(intent.payment_intent_id) == (order_id, PRICE)
+    assert await scene.gateway.order_of(intent.payment_intent_id) == (order_id, PRICE)
     async with scene.session.post(
         f"{scene.url}/v1/payment_intents",
         data={"amount": "1", "currency": "eur"},
         headers={"Authorization": f"Bearer {SECRET_KEY}"},
     ) as answer:
         foreign = (await answer.json())["id"]
-    assert await scene.gateway.paid_order(foreign) is None
+    assert await scene.gateway.order_of(foreign) is None
 
 
 # What goes wrong -----------------------------------------------------------------------------------------------------
@@ -190,18 +199,30 @@ async def test_one_failure_is_tried_again(scene: Scene) -> None:
 
 async def test_every_method_says_that_stripe_is_away() -> None:
     gateway = gateway_to("http://127.0.0.1:1")
-    charge = Charge("pi_1", "ch_1", PRICE)
-    calls = [
-        gateway.create_intent(uuid4(), PRICE),
+
+    async def read(books: AsyncIterator[object]) -> None:
+        async for _ in books:
+            raise AssertionError("nothing can be read")
+
+    results = await asyncio.gather(
+        gateway.create_intent(ORDER_ID, PRICE),
         gateway.confirm("pi_1", "pm_card_visa", "a1"),
         gateway.fetch("pi_1"),
         gateway.cancel("pi_1"),
-        gateway.refund(charge),
-        gateway.paid_order("pi_1"),
-    ]
-    results = await asyncio.gather(*calls, return_exceptions=True)
+        gateway.settlement("ch_1"),
+        gateway.refund(ORDER_ID, REFUND),
+        gateway.transfer(ORDER_ID, TRANSFER),
+        gateway.reverse(ORDER_ID, REVERSAL),
+        gateway.create_account(USER_ID),
+        gateway.fetch_account("acct_1"),
+        gateway.onboarding_link("acct_1", return_url="https://house.example/r", refresh_url="https://house.example/f"),
+        gateway.order_of("pi_1"),
+        read(gateway.charges(*NOVEMBER)),
+        read(gateway.refunds(*NOVEMBER)),
+        return_exceptions=True,
+    )
     await gateway.close()
-    assert [type(result) for result in results] == [PaymentUnavailable] * 6
+    assert [type(result) for result in results] == [PaymentUnavailable] * 14
 
 
 async def test_a_wrong_key_or_an_unknown_intent_is_not_the_buyers_fault(scene: Scene) -> None:
@@ -219,7 +240,7 @@ async def test_a_wrong_key_or_an_unknown_intent_is_not_the_buyers_fault(scene: S
 async def test_a_stripe_that_does_not_answer_is_not_waited_for_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.stripe_gateway.CALL_SECONDS", 0.3)
+    monkeypatch.setattr("adapters.stripe_client.CALL_SECONDS", 0.3)
     await scene.sandbox("POST", "/_sandbox/faults", {"delay_ms": 2_000})
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -248,28 +269,90 @@ async def test_an_answer_that_is_none_is_no_payment(body: str) -> None:
 
 async def test_what_is_sent_is_versioned_and_keyed() -> None:
     """The very headers and parameters, as they go over the wire."""
-    seen: list[tuple[str, str, str, str]] = []
+    seen: list[tuple[str, str, str | None, str]] = []
 
     async def note(request: web.Request) -> web.Response:
-        headers = request.headers
-        seen.append((request.path, headers["Stripe-Version"], headers["Idempotency-Key"], await request.text()))
-        return web.json_response({"id": "pi_1", "status": "x", "amount": 2500, "currency": "eur", "object": "x"})
+        headers, sent = request.headers, await request.text() or request.query_string
+        assert headers["Stripe-Version"] == API_VERSION
+        seen.append((request.method, request.path, headers.get("Idempotency-Key"), unquote(sent)))
+        if request.method == "GET":
+            return web.json_response({"object": "list", "data": [], "has_more": False})
+        some = {"id": "x_1", "object": "x", "status": "x", "amount": 2500, "currency": "eur", "charge": "ch_1"}
+        return web.json_response(some | {"url": "https://connect.example", "expires_at": 1, "metadata": {}})
 
     app = web.Application()
-    app.router.add_post("/{rest:.*}", note)
-    order_id = UUID(int=7)
+    app.router.add_route("*", "/{rest:.*}", note)
     async with serving(app) as url:
         gateway = gateway_to(url)
-        await gateway.create_intent(order_id, PRICE)
+        await gateway.create_intent(ORDER_ID, PRICE)
         await gateway.confirm("pi_1", "pm_card_visa", "attempt-1")
-        await gateway.refund(Charge("pi_1", "ch_1", PRICE))
+        await gateway.refund(ORDER_ID, REFUND)
+        await gateway.transfer(ORDER_ID, TRANSFER)
+        await gateway.reverse(ORDER_ID, REVERSAL)
+        await gateway.create_account(USER_ID)
+        await gateway.onboarding_link("acct_1", return_url="https://h.example/r", refresh_url="https://h.example/f")
         await gateway.close()
-    created = f"amount=2500&currency=eur&payment_method_types[0]=card&metadata[order_id]={order_id}"
+    number = f"metadata[order_id]={ORDER_ID}&metadata[seller_id]={USER_ID}&metadata[number]"
     assert seen == [
-        ("/v1/payment_intents", API_VERSION, f"order-{order_id}-intent", created),
-        ("/v1/payment_intents/pi_1/confirm", API_VERSION, "attempt-1", "payment_method=pm_card_visa"),
-        ("/v1/refunds", API_VERSION, "refund-ch_1", "charge=ch_1"),
+        (
+            "POST",
+            "/v1/payment_intents",
+            f"order-{ORDER_ID}-intent",
+            f"amount=2500&currency=eur&payment_method_types[0]=card&metadata[order_id]={ORDER_ID}",
+        ),
+        (
+            "POST",
+            "/v1/payment_intents/pi_1/confirm",
+            "attempt-1",
+            "payment_method=pm_card_visa&expand[0]=latest_charge.balance_transaction",
+        ),
+        ("GET", "/v1/refunds", None, "charge=ch_1&limit=100"),
+        (
+            "POST",
+            "/v1/refunds",
+            f"order-{ORDER_ID}-refund-2-1",
+            f"charge=ch_1&amount=1000&metadata[order_id]={ORDER_ID}&metadata[refund]=2&metadata[tries]=1",
+        ),
+        ("GET", "/v1/transfers", None, f"transfer_group={ORDER_ID}&limit=100"),
+        (
+            "POST",
+            "/v1/transfers",
+            f"order-{ORDER_ID}-transfer-1",
+            f"amount=900&currency=eur&destination=acct_1&source_transaction=ch_1&transfer_group={ORDER_ID}&{number}=1",
+        ),
+        ("GET", "/v1/transfers/tr_1/reversals", None, "limit=100"),
+        ("POST", "/v1/transfers/tr_1/reversals", f"order-{ORDER_ID}-reversal-1", f"amount=400&{number}=1"),
+        (
+            "POST",
+            "/v1/accounts",
+            f"account-{USER_ID}",
+            "controller[fees][payer]=application&controller[losses][payments]=application"
+            "&controller[stripe_dashboard][type]=express&capabilities[transfers][requested]=true"
+            f"&metadata[user_id]={USER_ID}",
+        ),
+        (
+            "POST",
+            "/v1/account_links",
+            seen[-1][2],
+            "account=acct_1&type=account_onboarding&return_url=https://h.example/r&refresh_url=https://h.example/f",
+        ),
     ]
+
+
+async def test_a_list_that_does_not_end_is_left() -> None:
+    """A page that says there is more, and is the same again."""
+    page = {"object": "list", "data": [{"id": "tr_1", "metadata": {}}], "has_more": True}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(page)
+
+    app = web.Application()
+    app.router.add_get("/{rest:.*}", answer)
+    async with serving(app) as url:
+        gateway = gateway_to(url)
+        with pytest.raises(PaymentUnavailable):
+            await gateway.transfer(ORDER_ID, TRANSFER)
+        await gateway.close()
 
 
 def test_without_a_key_it_says_which_setting_is_missing() -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.aggregate import Aggregate, Cause, Event, Stamp
 from domain.money import Money
 from domain.order import Charge, Item, Order
+from domain.payouts import Terms
 from domain.ticket import Ticket
 from domain.user import User
 from tests.domain.scenes import NOON, SELLER, listing
@@ -72,7 +73,8 @@ class History:
         tickets = [(self._tickets[item.ticket_id], item.quantity) for item in order.items]
         completes = order.takes_late_money() and all(t.may_sell(order.id, units, stamp.at) for t, units in tickets)
         charge = Charge(f"pi_{order.id.int}", f"ch_{order.id.int}", order.total)
-        order.take_charge(charge, completes=completes, stamp=stamp)
+        reason = None if completes else "sold_out"
+        order.take_charge(charge, stamp, terms=Terms(), payout_at=None, refund_reason=reason)
         for ticket, quantity in tickets:
             if completes:
                 ticket.sell(order.id, quantity, stamp)
@@ -93,9 +95,7 @@ class History:
     def returned(self, order: Order, minutes: float, quantity: int) -> None:
         """So many units of the order's first listing come back by a refund."""
         ticket = self._tickets[order.items[0].ticket_id]
-        sold = ticket.sold - quantity
-        counts = {"available": ticket.listing.quantity - ticket.held - sold, "held": ticket.held, "sold": sold}
-        ticket.trigger(Ticket.Returned, self.stamp(minutes), order_id=order.id, quantity=quantity, **counts)
+        ticket.take_back(order.id, quantity, self.stamp(minutes), resell=True)
         self.take(ticket)
 
     def take(self, *aggregates: Aggregate) -> None:

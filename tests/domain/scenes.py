@@ -9,6 +9,7 @@ from domain.aggregate import Aggregate, Cause, Stamp
 from domain.listing import EventDetails, Listing
 from domain.money import Money
 from domain.order import Charge, Item, Order
+from domain.payouts import Terms
 from domain.ticket import Ticket
 
 NOON = datetime(2026, 6, 11, 12, 0, tzinfo=UTC)
@@ -54,6 +55,17 @@ def awaiting(**more: int) -> Order:
 
 def charge(of: Order, charge_id: str = "ch_1") -> Charge:
     return Charge(INTENT, charge_id, of.total)
+
+
+def pays(of: Order, moment: datetime = NOON, *, terms: Terms | None = None, payout_at: datetime | None = None) -> None:
+    """When its money comes and completes it."""
+    terms = terms or Terms()
+    of.take_charge(charge(of), at(moment), terms=terms, payout_at=payout_at, refund_reason=None)
+
+
+def pays_in_vain(of: Order, reason: str = "sold_out", moment: datetime = LATER) -> None:
+    """When its money comes and can complete it no more."""
+    of.take_charge(charge(of), at(moment), terms=Terms(), payout_at=None, refund_reason=reason)
 
 
 def then(aggregate: Aggregate) -> list[str]:

@@ -20,13 +20,19 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from domain.aggregate import Aggregate, Event
 from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace, Wanted
+from domain.money import Money
 from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Order
+from domain.order_disputes import DisputeClosed, DisputeWord
+from domain.order_refunds import Refunded, RefundMade
+from domain.payouts import Dispute, Refund, Reversal, Terms, Transfer
 from domain.ticket import Ticket
+from domain.user import PayoutAccount, User
 from domain.work import Batch, Cache, NotFetched, Work
 from tests.domain.scenes import BUYER, NOON, OTHER, SELLER, at, listing
 
 HOLD_SECONDS = 900
 MAX_HELD = 2
+FEE_BPS = 730
 
 
 class MemoryTransaction:
@@ -51,6 +57,10 @@ class Straight:
         self.log: list[Event] = []
         self.cache = Cache(1_000)
         self.now = NOON
+
+    def put(self, aggregate: Aggregate) -> None:
+        self.log += aggregate.collect_events()
+        self.cache.put(aggregate)
 
     def tell(self, addressees: Any, decide: Callable[[Work], Any], cause: Any, once: Any = None) -> Any:
         batch = Batch(MemoryTransaction(self.log), self.cache)  # type: ignore[arg-type]
@@ -81,8 +91,13 @@ class MarketMachine(RuleBasedStateMachine):
     def open(self) -> Any:
         """Few listings of few units, so that buyers meet."""
         self.straight = Straight()
-        self.market = Marketplace(self.straight, HOLD_SECONDS, MAX_HELD)  # type: ignore[arg-type]
+        terms = Terms(FEE_BPS, "at_once")
+        self.market = Marketplace(self.straight, HOLD_SECONDS, MAX_HELD, terms)  # type: ignore[arg-type]
         self.paid: dict[UUID, Charge] = {}
+        self.refunds: set[str] = set()
+        self.gone: Counter[UUID] = Counter()
+        """Of each order's charge, what Stripe has sent back or a bank has taken."""
+        self.straight.put(_seller())
         return multiple(*(self.offer(quantity, amount) for quantity, amount in ((1, 2500), (3, 1000), (3, 0))))
 
     def ask(self) -> Ask[Any, Any]:
@@ -143,11 +158,80 @@ class MarketMachine(RuleBasedStateMachine):
     def expire(self, order_id: UUID) -> None:
         self.market.expire_order(order_id, self.ask())
 
+    @rule(
+        order_id=orders,
+        by=st.sampled_from(["buyer", "seller", "house"]),
+        quantity=st.sampled_from([None, 1, 2]),
+        resell=st.sampled_from([None, True, False]),
+    )
+    def refund(self, order_id: UUID, by: str, quantity: int | None, resell: bool | None) -> None:
+        order = self.find(Order, order_id)
+        person = {"buyer": order.buyer_id, "seller": SELLER, "house": uuid4()}[by]
+        wanted = None if quantity is None else [Wanted(order.items[0].ticket_id, quantity)]
+        self.market.refund_order(order_id, person, wanted, self.ask(), admin=by == "house", resell=resell)
+
+    @rule(order_id=orders, fails=st.booleans(), again=st.booleans())
+    def money_moves(self, order_id: UUID, fails: bool, again: bool) -> None:
+        """Stripe moves what is due, as far as it has the money; a refund may come back from the card's bank."""
+        for move in self.find(Order, order_id).due_moves():
+            for _ in range(2 if again else 1):
+                match move:
+                    case Refund(number, charge_id, money, tries=tries):
+                        refund_id = f"re_{order_id}_{number}_{tries}"
+                        if not self._stripe_has(order_id, money.amount, refund_id):
+                            continue
+                        made = RefundMade(refund_id, charge_id, money, number)
+                        self.market.note_refund(order_id, made, self.ask())
+                        if fails:
+                            self.market.note_refund_failure(order_id, refund_id, self.ask())
+                            self.gone[order_id] -= money.amount if refund_id in self.refunds else 0
+                            self.refunds.discard(refund_id)
+                    case Transfer(number):
+                        self.market.note_transfer(order_id, number, f"tr_{order_id}_{number}", self.ask())
+                    case Reversal(number):
+                        self.market.note_reversal(order_id, number, f"trr_{order_id}_{number}", self.ask())
+
+    @rule(order_id=orders, amount=st.sampled_from([1, 500, None]))
+    def somebody_refunds_at_stripe(self, order_id: UUID, amount: int | None) -> None:
+        if (charge := self.paid.get(order_id)) is not None and self.find(Order, order_id).knows_charge(
+            charge.charge_id
+        ):
+            amount = amount or charge.money.amount - self.gone[order_id]
+            refund_id = f"re_{uuid4()}"
+            if amount and self._stripe_has(order_id, amount, refund_id):
+                made = RefundMade(refund_id, charge.charge_id, Money(amount, charge.money.currency), None)
+                self.market.note_refund(order_id, made, self.ask())
+
     @rule(order_id=orders)
-    def refund_what_is_due(self, order_id: UUID) -> None:
-        due = self.find(Order, order_id).refund_due
-        if due:
-            self.market.note_refund(order_id, due, f"re_{due.charge_id}", self.ask())
+    def payouts_fall_due(self, order_id: UUID) -> None:
+        self.market.release_payouts(order_id, self.ask())
+
+    @rule(order_id=orders, status=st.sampled_from(["needs_response", "won", "lost"]))
+    def a_bank_asks_money_back(self, order_id: UUID, status: str) -> None:
+        """All that is left of the charge; the word of the end may come first."""
+        charge = self.paid.get(order_id)
+        if charge is None or not self.find(Order, order_id).knows_charge(charge.charge_id):
+            return
+        disputes = self.find(Order, order_id).disputes
+        if disputes and not disputes[0].is_open:
+            return
+        money = disputes[0].money if disputes else Money(charge.money.amount - self.gone[order_id], "EUR")
+        if not disputes:
+            self.gone[order_id] += money.amount
+        if status == "won":
+            self.gone[order_id] -= money.amount
+        told = Dispute(f"dp_{order_id}", charge.charge_id, money, "fraudulent", status)
+        word = DisputeWord(told, Money(1500, "EUR"), reinstated=status == "won")
+        self.market.note_dispute(order_id, word, self.ask())
+
+    def _stripe_has(self, order_id: UUID, amount: int, refund_id: str) -> bool:
+        if refund_id not in self.refunds:
+            charge = self.paid[order_id]
+            if self.gone[order_id] + amount > charge.money.amount:
+                return False
+            self.refunds.add(refund_id)
+            self.gone[order_id] += amount
+        return True
 
     @rule(ticket_id=tickets, quantity=st.integers(1, 4), by=st.sampled_from([SELLER, BUYER]))
     def edit(self, ticket_id: UUID, quantity: int, by: UUID) -> None:
@@ -183,7 +267,7 @@ class MarketMachine(RuleBasedStateMachine):
                 assert min(ticket.available, ticket.held, ticket.sold) >= 0
                 assert ticket.held == sum(hold.quantity for hold in ticket.holds.values())
                 assert ticket.sold == sum(
-                    item.quantity
+                    item.kept
                     for order in orders
                     if order.status == "completed"
                     for item in order.items
@@ -193,6 +277,14 @@ class MarketMachine(RuleBasedStateMachine):
                 assert set(ticket.holds) <= open_orders
         for order in orders:
             self._money_is_somewhere(order)
+
+    def _given_away(self, order: Order) -> int:
+        """Refunds made at Stripe for which no ticket was taken."""
+        return sum(
+            event.from_house
+            for event in self.straight.log
+            if event.originator_id == order.id and isinstance(event, Refunded | DisputeClosed)
+        )
 
     @invariant()
     def what_each_buyer_holds_is_counted(self) -> None:
@@ -208,13 +300,37 @@ class MarketMachine(RuleBasedStateMachine):
 
     def _money_is_somewhere(self, order: Order) -> None:
         paid = order.charge_id is not None
-        bought = order.status == "completed"
-        goes_back = order.refund_due is not None or order.refund_id is not None
+        bought = order.status in ("completed", "refunded")
         if order.total.amount:
-            assert paid == (bought or goes_back)
-        assert not (bought and goes_back)
+            assert paid == (bought or bool(order.refunds))
+        gross = sum(share.gross for share in order.shares)
+        by_banks = {dispute.dispute_id for dispute in order.disputes}
+        goes_back = sum(refund.money.amount for refund in order.refunds if refund.refund_id not in by_banks)
+        lost = sum(dispute.money.amount for dispute in order.disputes if dispute.status == "lost")
+        if bought:
+            assert goes_back + lost <= order.total.amount + self._given_away(order), "never more than was paid"
+            assert gross <= order.total.amount
+            for item, share in zip(order.items, order.shares, strict=True):
+                assert 0 <= share.fee <= share.gross
+                assert share.gross >= 0
+                if item.kept == item.quantity and not order.disputes:
+                    assert share.gross == item.price.amount * item.quantity
+        for transfer in order.transfers:
+            assert 0 <= transfer.reversed <= transfer.money.amount
+        on_the_way = sum(transfer.money.amount - transfer.reversed for transfer in order.transfers)
+        made = all(transfer.transfer_id for transfer in order.transfers)
+        assert not made or on_the_way <= sum(share.net for share in order.shares), (
+            "what was too much is on its way back"
+        )
         life = [type(event) for event in self.straight.log if event.originator_id == order.id]
         assert life.count(Order.Completed) + life.count(Order.Cancelled) <= 1, "one end, and it is final"
+
+
+def _seller() -> User:
+    seller = User.sign_up(SELLER, at())
+    seller.open_account("acct_1", at())
+    seller.note_account(PayoutAccount("acct_1", transfers_enabled=True), at())
+    return seller
 
 
 def _state(aggregate: Aggregate) -> dict[str, Any]:

@@ -11,7 +11,22 @@ import pytest
 from domain.errors import ChargeMismatch, Invalid, OrderNotOpen
 from domain.money import MAX_AMOUNT, Money
 from domain.order import INTENT_CANCELED, ChargeFailure, Item, Order, total_of
-from tests.domain.scenes import BUYER, DEADLINE, INTENT, LATER, SELLER, at, awaiting, charge, order, then
+from domain.order_refunds import RefundMade, note_refund
+from domain.payouts import Refund
+from tests.domain.scenes import (
+    BUYER,
+    DEADLINE,
+    INTENT,
+    LATER,
+    SELLER,
+    at,
+    awaiting,
+    charge,
+    order,
+    pays,
+    pays_in_vain,
+    then,
+)
 
 
 def item(amount: int = 100, currency: str = "EUR", quantity: int = 1) -> Item:
@@ -52,14 +67,14 @@ def test_an_order_waits_for_one_intent_only() -> None:
 
 def test_a_charge_completes_the_order() -> None:
     given = awaiting()
-    given.take_charge(charge(given), completes=True, stamp=at())
+    pays(given)
     assert (then(given), given.status, given.charge_id) == (["ChargeCreated", "Completed"], "completed", "ch_1")
-    assert given.refund_due is None
+    assert given.refunds == ()
 
 
 def test_pay_twice_the_second_time_is_refused() -> None:
     given = awaiting()
-    given.take_charge(charge(given), completes=True, stamp=at())
+    pays(given)
     with pytest.raises(OrderNotOpen):
         given.check_payable(at().at)
     with pytest.raises(OrderNotOpen):
@@ -91,7 +106,7 @@ def test_a_declined_charge_leaves_the_order_open_for_another_card() -> None:
     given = awaiting()
     given.note_failure(ChargeFailure(INTENT, "card_declined", "generic_decline", "ch_0"), at())
     assert (then(given), given.is_open) == (["ChargeFailed"], True)
-    given.take_charge(charge(given), completes=True, stamp=at())
+    pays(given)
     assert given.status == "completed"
 
 
@@ -113,7 +128,7 @@ def test_cancel_before_payment() -> None:
 
 def test_cancel_after_paying_is_refused() -> None:
     given = awaiting()
-    given.take_charge(charge(given), completes=True, stamp=at())
+    pays(given)
     with pytest.raises(OrderNotOpen):
         given.cancel(at())
 
@@ -128,7 +143,7 @@ def test_expiry_waits_for_the_deadline() -> None:
 
 def test_a_paid_order_does_not_expire() -> None:
     given = awaiting()
-    given.take_charge(charge(given), completes=True, stamp=at())
+    pays(given)
     assert not given.expire(at(LATER))
 
 
@@ -136,26 +151,27 @@ def test_late_money_completes_an_expired_order_whose_tickets_are_free() -> None:
     given = awaiting()
     given.expire(at(LATER))
     assert given.takes_late_money()
-    given.take_charge(charge(given), completes=True, stamp=at(LATER))
+    pays(given, LATER)
     assert given.status == "completed"
 
 
 def test_late_money_without_tickets_is_due_to_go_back() -> None:
     given = awaiting()
     given.expire(at(LATER))
-    given.take_charge(charge(given), completes=False, stamp=at(LATER))
-    assert (given.status, given.refund_due) == ("expired", charge(given))
-    given.note_refund("re_1", charge(given), at(LATER))
-    given.note_refund("re_1", charge(given), at(LATER))
-    assert (given.refund_due, given.refund_id) == (None, "re_1")
+    pays_in_vain(given)
+    due = Refund(1, "ch_1", given.total, "sold_out")
+    assert (given.status, given.due_moves()) == ("expired", (due,))
+    for _ in range(2):
+        note_refund(given, RefundMade("re_1", "ch_1", given.total, 1), at(LATER))
+    assert (given.due_moves(), given.refund_id) == ((), "re_1")
     assert then(given) == ["Expired", "ChargeCreated", "RefundCreated"]
 
 
 def test_money_for_an_open_order_whose_tickets_are_gone_ends_it() -> None:
     given = awaiting()
-    given.take_charge(charge(given), completes=False, stamp=at(LATER))
+    pays_in_vain(given)
     assert then(given) == ["ChargeCreated", "Expired"]
-    assert given.refund_due is not None
+    assert given.due_moves()
 
 
 def test_what_the_buyer_cancelled_takes_no_money() -> None:

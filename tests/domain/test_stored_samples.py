@@ -6,6 +6,7 @@ program (`python -m tests.domain.test_stored_samples`) to write those that are m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,14 @@ from adapters.cloudevents import decode, encode
 from adapters.event_codec import EventMapper, decode_event
 from domain.aggregate import Cause, Event, Stamp
 from domain.money import Money
-from domain.order import ChargeFailure, Item, Order
+from domain.order import ChargeFailure, Item, Order, Settlement
+from domain.order_disputes import DisputeWord, note_dispute
+from domain.order_payouts import note_reversal, note_transfer, release
+from domain.order_refunds import RefundMade, note_refund, note_refund_failure, refund
+from domain.payouts import Dispute, Terms
 from domain.published import DATA_CLASSES, STORED_EVENTS, publish
 from domain.ticket import Ticket
-from domain.user import User
+from domain.user import PayoutAccount, User
 from tests.domain.scenes import BUYER, DEADLINE, INTENT, NOON, SELLER, charge, listing
 
 SAMPLES = Path(__file__).parents[1] / "stored_events"
@@ -81,15 +86,28 @@ def _examples() -> list[Event]:
     paid = Order.place(UUID(int=300), BUYER, items, DEADLINE, stamp)
     paid.await_payment(INTENT, stamp)
     paid.note_failure(ChargeFailure(INTENT, "card_declined", "generic_decline", "ch_0"), stamp)
-    paid.take_charge(charge(paid), completes=True, stamp=stamp)
-    paid.note_refund("re_1", charge(paid), stamp)
-    paid.trigger(Order.Refunded, stamp)
+    terms = Terms(500, "at_once")
+    settlement = Settlement("txn_1", Money(100, "EUR"), Money(4900, "EUR"))
+    money = replace(charge(paid), settlement=settlement)
+    paid.take_charge(money, stamp, terms=terms, payout_at=NOON, refund_reason=None)
+    release(paid, {SELLER: "acct_1"}, stamp)
+    note_transfer(paid, 1, "tr_1", stamp)
+    refund(paid, {ticket.id: 1}, "seller", stamp)
+    note_refund(paid, RefundMade("re_1", "ch_1", Money(2500, "EUR"), 1), stamp)
+    note_refund_failure(paid, "re_1", stamp)
+    note_reversal(paid, 1, "trr_1", stamp)
+    asked = Dispute("dp_1", "ch_1", Money(2500, "EUR"), "fraudulent", "needs_response", DEADLINE)
+    note_dispute(paid, DisputeWord(asked, Money(1500, "EUR")), stamp)
+    note_dispute(paid, DisputeWord(replace(asked, status="under_review")), stamp)
+    note_dispute(paid, DisputeWord(replace(asked, status="won"), Money(1500, "EUR"), reinstated=True), stamp)
     cancelled = Order.place(UUID(int=301), BUYER, items, DEADLINE, stamp)
     cancelled.cancel(stamp)
     expired = Order.place(UUID(int=302), BUYER, items, DEADLINE, stamp)
     expired.expire(Stamp(DEADLINE, cause))
     user = User.sign_up(UUID(int=400), stamp)
     user.note_changes(("name",), stamp)
+    user.open_account("acct_1", stamp)
+    user.note_account(PayoutAccount("acct_1", transfers_enabled=True, details_submitted=True), stamp)
     user.erase(stamp)
     aggregates = (ticket, paid, cancelled, expired, user)
     return [event for aggregate in aggregates for event in aggregate.collect_events()]

@@ -6,6 +6,7 @@ A story tells the aggregates what `domain/marketplace.py` would tell them, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -13,13 +14,17 @@ from uuid import UUID
 import psycopg
 
 from adapters.event_codec import EventMapper
+from domain import order_payouts, order_refunds
 from domain.aggregate import Aggregate, Cause, Event, Stamp
 from domain.listing import EventDetails, Listing
 from domain.money import Money
-from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Item, Order
+from domain.order import INTENT_CANCELED, Charge, ChargeFailure, Item, Order, Settlement
+from domain.order_disputes import DisputeWord, note_dispute
+from domain.order_refunds import RefundMade
+from domain.payouts import Dispute, Refund, Reversal, Terms, Transfer
 from domain.published import PublishedEvent, publish
 from domain.ticket import Ticket
-from domain.user import User
+from domain.user import PayoutAccount, User
 from projections.models import MODELS
 from projections.projection import Columns, Projection, fold
 
@@ -54,7 +59,12 @@ class Story:
             (self.order_expires, 4),
             (self.buyer_cancels, 4),
             (self.late_money_comes, 3),
-            (self.refund_is_made, 1),
+            (self.money_moves, 3),
+            (self.refund_fails, 0.5),
+            (self.stripe_tells_its_fee, 4),
+            (self.seller_refunds, 2),
+            (self.seller_is_paid, 4),
+            (self.bank_asks_money_back, 0.5),
             (self.intent_is_closed, 1),
             (self.card_is_declined, 2),
             (self.seller_edits, 1),
@@ -84,11 +94,15 @@ class Story:
     def user_changes(self) -> None:
         user = self.random.choice(self.users)
         if not user.erased:
-            change = self.random.choice(("note", "appoint", "erase"))
+            change = self.random.choice(("note", "appoint", "account", "erase"))
             if change == "note":
                 user.note_changes(("name",), self._stamp())
             elif change == "appoint":
                 user.appoint(not user.admin, self._stamp())
+            elif change == "account":
+                user.open_account(f"acct_{user.id}", self._stamp())
+                account = PayoutAccount(f"acct_{user.id}", transfers_enabled=self.random.random() < 0.5)
+                user.note_account(account, self._stamp())
             elif len(self.users) > 3:
                 user.erase(self._stamp())
             self._take(user)
@@ -164,10 +178,62 @@ class Story:
             order.note_failure(ChargeFailure(order.payment_intent_id, INTENT_CANCELED), self._stamp())
             self._take(order)
 
-    def refund_is_made(self) -> None:
-        if (order := self._some_order(lambda order: order.refund_due is not None)) is not None:
-            assert order.refund_due is not None
-            order.note_refund(f"re_{self._id()}", order.refund_due, self._stamp())
+    def money_moves(self) -> None:
+        if (order := self._some_order(lambda order: bool(order.due_moves()))) is not None:
+            match self.random.choice(order.due_moves()):
+                case Refund(number, charge_id, money):
+                    made = RefundMade(f"re_{self._id()}", charge_id, money, number)
+                    order_refunds.note_refund(order, made, self._stamp())
+                case Transfer(number):
+                    order_payouts.note_transfer(order, number, f"tr_{self._id()}", self._stamp())
+                case Reversal(number):
+                    order_payouts.note_reversal(order, number, f"trr_{self._id()}", self._stamp())
+            self._take(order)
+
+    def refund_fails(self) -> None:
+        if (order := self._some_order(lambda order: order.refund_id is not None)) is not None:
+            assert order.refund_id is not None
+            order_refunds.note_refund_failure(order, order.refund_id, self._stamp())
+            self._take(order)
+
+    def stripe_tells_its_fee(self) -> None:
+        if (order := self._some_order(lambda order: order.charge_id is not None)) is not None:
+            assert order.charge_id is not None
+            fee = Money(order.total.amount // 50, order.total.currency)
+            net = Money(order.total.amount - fee.amount, order.total.currency)
+            order.note_settlement(order.charge_id, Settlement(f"txn_{self._id()}", fee, net), self._stamp())
+            self._take(order)
+
+    def seller_refunds(self) -> None:
+        """Some units or all."""
+        if (order := self._some_order(lambda order: order.status == "completed" and not order.is_disputed)) is not None:
+            kept = order_refunds.refundable(order)
+            wanted = {ticket_id: self.random.randint(1, units) for ticket_id, units in kept.items()}
+            stamp = self._stamp()
+            order_refunds.refund(order, wanted, "seller", stamp)
+            tickets = [self._ticket(ticket_id) for ticket_id in wanted]
+            for ticket in tickets:
+                ticket.take_back(order.id, wanted[ticket.id], stamp, resell=self.random.random() < 0.8)
+            self._take(order, *tickets)
+
+    def seller_is_paid(self) -> None:
+        if (order := self._some_order(lambda order: order.payout_at is not None and not order.is_disputed)) is not None:
+            self.now = max(self.now, order.payout_at or self.now)
+            order_payouts.release(order, {self.users[0].id: "acct_1"}, self._stamp())
+            self._take(order)
+
+    def bank_asks_money_back(self) -> None:
+        """Or tells what came of it."""
+        if (order := self._some_order(lambda order: order.status == "completed" and order.money_left > 0)) is not None:
+            assert order.charge_id is not None
+            known = next((dispute for dispute in order.disputes if dispute.is_open), None)
+            if known is None:
+                money = Money(order.money_left, order.total.currency)
+                known = Dispute(f"dp_{self._id()}", order.charge_id, money, "fraudulent", "needs_response")
+            status = self.random.choice(("needs_response", "under_review", "won", "lost"))
+            fee = Money(1500, order.total.currency)
+            told = DisputeWord(replace(known, status=status), fee, reinstated=status == "won")
+            note_dispute(order, told, self._stamp())
             self._take(order)
 
     # Inside -------------------------------------------------------------------------------------------------------
@@ -180,7 +246,9 @@ class Story:
         completes = order.takes_late_money() and all(
             ticket.may_sell(order.id, quantity, stamp.at) for ticket, quantity in held
         )
-        order.take_charge(charge, completes=completes, stamp=stamp)
+        terms = Terms(fee_bps=350, payouts="at_once")
+        reason = None if completes else "sold_out"
+        order.take_charge(charge, stamp, terms=terms, payout_at=stamp.at, refund_reason=reason)
         for ticket, quantity in held:
             if completes:
                 ticket.sell(order.id, quantity, stamp)

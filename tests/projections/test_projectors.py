@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -15,21 +15,17 @@ from domain.aggregate import Cause
 from domain.listing import EventDetails, Listing
 from domain.money import Money
 from domain.order import INTENT_CANCELED, Item
+from domain.payouts import Refund
 from domain.published import (
     ORDERS,
     TICKETS,
     USERS,
-    ChargeCreated,
-    ChargeFailed,
     Data,
     OrderAwaitingPayment,
     OrderCancelled,
-    OrderCompleted,
     OrderCreated,
     OrderExpired,
-    OrderRefunded,
     PublishedEvent,
-    RefundCreated,
     TicketCreated,
     TicketReleased,
     TicketReserved,
@@ -38,8 +34,20 @@ from domain.published import (
     TicketUpdated,
     TicketWithdrawn,
     UserCreated,
+    UserData,
     UserErased,
     UserUpdated,
+)
+from domain.published_money import (
+    ChargeCreated,
+    ChargeFailed,
+    ChargeSettled,
+    MoneyData,
+    OrderCompleted,
+    OrderRefunded,
+    RefundCreated,
+    RefundFailed,
+    TransferDue,
 )
 from projections.buyer_orders import BUYER_ORDERS
 from projections.models import MODELS
@@ -67,14 +75,14 @@ _CLASSES: dict[str, tuple[type, ...]] = {
         TicketCreated, TicketUpdated, TicketWithdrawn, TicketReserved, TicketReleased, TicketSold, TicketReturned,
     ),
     ORDERS: (
-        OrderCreated, OrderAwaitingPayment, ChargeCreated, ChargeFailed, OrderCompleted, OrderCancelled, OrderExpired,
-        RefundCreated, OrderRefunded,
+        OrderCreated, OrderAwaitingPayment, OrderCancelled, OrderExpired, *get_args(MoneyData),
     ),
-    USERS: (UserCreated, UserUpdated, UserErased),
+    USERS: get_args(UserData),
 }  # fmt: skip
 
 LISTED = TicketCreated(SOMEBODY, OFFER, 5, 0, 0)
 ORDERED = OrderCreated(SOMEBODY, (ITEM,), Money(1800, "EUR"), NOON + timedelta(minutes=15))
+LATE_MONEY = Refund(1, "ch_1", Money(1800, "EUR"), "sold_out")
 COUNTS: dict[str, Any] = {"order_id": ORDER, "quantity": 2}
 
 
@@ -129,7 +137,7 @@ def test_an_event_of_a_listing_sets_its_columns(data: Data, columns: dict[str, A
     [
         ([OrderCancelled()], {"status": "cancelled"}),
         ([OrderExpired()], {"status": "expired"}),
-        ([OrderCompleted(None)], {"status": "completed"}),
+        ([OrderCompleted(None, 0, (), NOON)], {"status": "completed", "payout_at": NOON}),
         (
             [OrderAwaitingPayment("pi_1")],
             {"status": "awaiting_payment", "payment_intent_id": "pi_1", "intent_open": True},
@@ -145,24 +153,39 @@ def test_an_event_of_a_listing_sets_its_columns(data: Data, columns: dict[str, A
         (
             [
                 OrderAwaitingPayment("pi_1"),
-                ChargeCreated("pi_1", "ch_1", Money(1800, "EUR"), False),
-                OrderCompleted("ch_1"),
+                ChargeCreated("pi_1", "ch_1", Money(1800, "EUR"), False, (), 0),
+                OrderCompleted("ch_1", 0, (), None),
             ],
-            {"status": "completed", "payment_intent_id": "pi_1", "charge_id": "ch_1"},
+            {
+                "status": "completed", "payment_intent_id": "pi_1", "charge_id": "ch_1", "unsettled_charge_id": "ch_1",
+            },
         ),
         (
             [
                 OrderAwaitingPayment("pi_1"),
                 OrderExpired(),
-                ChargeCreated("pi_1", "ch_1", Money(1800, "EUR"), True),
-                RefundCreated("pi_1", "ch_1", "re_1", Money(1800, "EUR")),
+                ChargeCreated("pi_1", "ch_1", Money(1800, "EUR"), True, (LATE_MONEY,), 1),
+                ChargeSettled("ch_1", "txn_1", Money(52, "EUR"), Money(1748, "EUR")),
             ],
             {
-                "status": "expired", "payment_intent_id": "pi_1", "charge_id": "ch_1", "due_charge_id": "ch_1",
-                "due_amount": 1800, "due_currency": "EUR", "refunded_charge_id": "ch_1", "refund_id": "re_1",
+                "status": "expired", "payment_intent_id": "pi_1", "charge_id": "ch_1", "moves_due": 1,
+                "refunds": '[{"number":1,"charge_id":"ch_1","money":{"amount":1800,"currency":"EUR"},'
+                '"reason":"sold_out","refund_id":null,"tries":0}]',
             },
         ),
-        ([OrderCompleted(None), OrderRefunded()], {"status": "refunded"}),
+        (
+            [
+                OrderCompleted("ch_1", 0, (), NOON),
+                OrderRefunded("refunded", Money(1800, "EUR"), "seller", (), 0, (), (LATE_MONEY,), 1, None),
+                RefundCreated("pi_1", "ch_1", "re_1", Money(1800, "EUR"), 1, (), 0),
+            ],
+            {"status": "refunded", "items": "[]"},
+        ),
+        (
+            [OrderCompleted("ch_1", 0, (), NOON), TransferDue(1, SOMEBODY, Money(9, "EUR"), 1, None)],
+            {"status": "completed", "moves_due": 1},
+        ),
+        ([RefundFailed("ch_1", "re_1", Money(9, "EUR"), 1, (), 3)], {"moves_due": 3}),
     ],
 )  # fmt: skip
 def test_events_of_an_order_set_its_columns(then: list[Data], columns: dict[str, Any]) -> None:
@@ -173,7 +196,7 @@ def test_a_new_order_keeps_its_items_as_they_were_ordered() -> None:
     row = folded(BUYER_ORDERS, ORDERED).columns
     assert row["items"] == (
         f'[{{"ticket_id":"{UUID(int=6)}","seller_id":"{SOMEBODY}","title":"Final","quantity":2,'
-        '"price":{"amount":900,"currency":"EUR"}}]'
+        '"price":{"amount":900,"currency":"EUR"},"refund_until":null,"refund_fee":0,"refunded":0}]'
     )
     assert (row["status"], row["buyer_id"], row["amount"], row["currency"]) == ("created", SOMEBODY, 1800, "EUR")
 

@@ -13,11 +13,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.listing import EventDetails, Listing
 from domain.money import Money
-from domain.order import Charge
 from projections.buyer_orders import BUYER_ORDERS
 from projections.cursor import encode_cursor
 from projections.projection import Change, Projection, fold
-from projections.queries import CANCEL_INTENT, REFUND, SORTS, BadCursor, Queries, TicketFilter, TicketRow
+from projections.queries import CANCEL_INTENT, MOVE_MONEY, SETTLE, SORTS, BadCursor, Queries, TicketFilter, TicketRow
 from projections.ticket_listing import TICKET_LISTING
 from projections.ticket_search import search_query
 from projections.writer import Writer
@@ -240,8 +239,8 @@ async def test_an_order_comes_back_as_the_domain_has_it(pool: AsyncConnectionPoo
             order.version, order.buyer_id, order.status, order.items,
         )  # fmt: skip
         assert (row.total, row.expires_at, row.created_at) == (order.total, order.expires_at, order.created_on)
-        assert (row.payment_intent_id, row.charge_id, row.refund_id) == (
-            order.payment_intent_id, order.charge_id, order.refund_id,
+        assert (row.payment_intent_id, row.charge_id, row.refunds, row.refund_id) == (
+            order.payment_intent_id, order.charge_id, order.refunds, order.refund_id,
         )  # fmt: skip
     assert await queries.order(uuid4()) is None
 
@@ -263,15 +262,22 @@ async def test_a_buyers_orders_come_newest_first(pool: AsyncConnectionPool, quer
 
 async def test_due_work_is_what_the_domain_has_open(pool: AsyncConnectionPool, queries: Queries) -> None:
     story, _ = await orders_of_a_story(pool)
-    refunds = {due.order_id: due.charge for due in await queries.refunds_due(1_000)}
-    assert refunds == {order.id: order.refund_due for order in story.orders if order.refund_due is not None}
+    money = {due.order_id for due in await queries.money_due(1_000)}
+    assert money == {order.id for order in story.orders if order.due_moves()}
+    charges = {due.order_id: due.charge_id for due in await queries.unsettled_charges(1_000)}
+    assert charges == {
+        order.id: order.charge_id
+        for order in story.orders
+        if order.charge_id is not None and order.charge_id not in order.settled_charge_ids
+    }
     intents = {due.order_id: due.payment_intent_id for due in await queries.intents_to_cancel(1_000)}
     assert intents == {
         order.id: order.payment_intent_id
         for order in story.orders
         if order.intent_open and order.status in ("cancelled", "expired")
     }
-    assert refunds
+    assert money
+    assert charges
     assert intents
 
 
@@ -298,14 +304,14 @@ def _ordered() -> Any:
     return PublishedEvent(ORDERS, "OrderCreated", uuid4(), 1, 1, NOW, CAUSE, ORDERED)
 
 
-@pytest.mark.parametrize("reaction", [REFUND, CANCEL_INTENT])
+@pytest.mark.parametrize("reaction", [MOVE_MONEY, SETTLE, CANCEL_INTENT])
 async def test_what_failed_waits_for_its_next_try(
     pool: AsyncConnectionPool, queries: Queries, database_url: str, reaction: str
 ) -> None:
     ended = {
         **BUYER_ORDERS.project(_ordered()),
         "status": "cancelled", "payment_intent_id": "pi_1", "intent_open": True,
-        "due_charge_id": "ch_1", "due_amount": 5, "due_currency": "EUR",
+        "unsettled_charge_id": "ch_1", "moves_due": 1,
     }  # fmt: skip
     waiting, ready, untried = (Change(uuid4(), 0, 1, ended) for _ in range(3))
     await have(pool, waiting, ready, untried, projection=BUYER_ORDERS)
@@ -316,24 +322,28 @@ async def test_what_failed_waits_for_its_next_try(
                 (change.id, reaction, when),
             )
     due: dict[str, list[Any]] = {
-        REFUND: await queries.refunds_due(9),
+        MOVE_MONEY: await queries.money_due(9),
+        SETTLE: await queries.unsettled_charges(9),
         CANCEL_INTENT: await queries.intents_to_cancel(9),
     }
     found = {kind: {one.order_id for one in orders} for kind, orders in due.items()}
-    other = CANCEL_INTENT if reaction == REFUND else REFUND
-    assert found == {reaction: {ready.id, untried.id}, other: {waiting.id, ready.id, untried.id}}
+    everything = {waiting.id, ready.id, untried.id}
+    assert found == {kind: everything - {waiting.id} if kind == reaction else everything for kind in due}
 
 
-async def test_a_charge_that_was_refunded_is_not_due_again(pool: AsyncConnectionPool, queries: Queries) -> None:
-    columns = BUYER_ORDERS.project(_ordered())
-    due = {"payment_intent_id": "pi_1", "due_charge_id": "ch_1", "due_amount": 5, "due_currency": "EUR"}
-    change = Change(uuid4(), 0, 1, {**columns, **due})
-    await have(pool, change, projection=BUYER_ORDERS)
-    (found,) = await queries.refunds_due(10)
-    assert found.charge == Charge("pi_1", "ch_1", Money(5, "EUR"))
-    refunded = Change(change.id, 1, 2, {"refunded_charge_id": "ch_1", "refund_id": "re_1"})
-    await have(pool, refunded, projection=BUYER_ORDERS)
-    assert await queries.refunds_due(10) == []
-    again = Change(change.id, 2, 3, {"due_charge_id": "ch_2"})
-    await have(pool, again, projection=BUYER_ORDERS)
-    assert [one.charge.charge_id for one in await queries.refunds_due(10)] == ["ch_2"]
+async def test_payouts_fall_due_the_longest_due_first_and_say_who_can_be_paid(
+    pool: AsyncConnectionPool, queries: Queries, database_url: str
+) -> None:
+    def order(minutes: int | None) -> Change:
+        at = None if minutes is None else NOW + timedelta(minutes=minutes)
+        return Change(uuid4(), 0, 1, {**BUYER_ORDERS.project(_ordered()), "payout_at": at})
+
+    due = [order(-1), order(-3), order(-2)]
+    await have(pool, *due, order(24 * 60), order(None), projection=BUYER_ORDERS)
+    found = await queries.payouts_due(10)
+    assert [(one.order_id, one.is_payable) for one in found] == [(due[number].id, False) for number in (1, 2, 0)]
+    assert await queries.payouts_due(10, found[0]) == found[1:]
+    seller_id = ORDERED.items[0].seller_id
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO user_status VALUES (%s, 1, false, false, now(), now(), true)", (seller_id,))
+    assert all(one.is_payable for one in await queries.payouts_due(10))

@@ -56,7 +56,7 @@ async def test_equal_tables_are_equal(live: Story, pool: AsyncConnectionPool) ->
 TAMPERED = {
     "text": ("UPDATE buyer_orders SET status = 'lost' WHERE id = %s", ("status",)),
     "json": ("UPDATE buyer_orders SET items = '[]' WHERE id = %s", ("items",)),
-    "something where nothing was": ("UPDATE buyer_orders SET refund_id = 're_1' WHERE id = %s", ("refund_id",)),
+    "something where nothing was": ("UPDATE buyer_orders SET payout_at = now() WHERE id = %s", ("payout_at",)),
     "two columns": ("UPDATE buyer_orders SET amount = 1, currency = 'XXX' WHERE id = %s", ("amount", "currency")),
     "a version that the log does not have": ("UPDATE buyer_orders SET version = 9999 WHERE id = %s", ("version",)),
 }
@@ -66,7 +66,7 @@ TAMPERED = {
 async def test_a_differing_row_is_named_with_its_columns(
     live: Story, pool: AsyncConnectionPool, database_url: str, tampered: str
 ) -> None:
-    order = next(order for order in live.orders if order.refund_due is None and order.total.amount > 1)
+    order = next(order for order in live.orders if order.payout_at is None and order.total.amount > 1)
     statement, columns = TAMPERED[tampered]
     do(database_url, statement, order.id)
     found = await compared(pool, BUYER_ORDERS)
@@ -77,7 +77,7 @@ async def test_a_differing_row_is_named_with_its_columns(
 
 async def test_rows_that_are_new_and_gone(live: Story, pool: AsyncConnectionPool, database_url: str) -> None:
     do(database_url, "DELETE FROM user_status WHERE id = %s", live.users[0].id)
-    do(database_url, "INSERT INTO user_status VALUES (gen_random_uuid(), 1, false, false, now(), now())")
+    do(database_url, "INSERT INTO user_status VALUES (gen_random_uuid(), 1, false, false, now(), now(), false)")
     found = await compared(pool, USER_STATUS)
     assert counts(found) == {"equal": len(live.users) - 1, "new": 1, "gone": 1}
     assert [example.kind for example in found.examples] == ["gone", "new"]

@@ -1,0 +1,34 @@
+"""What Stripe has in its books, page by page, for comparing it with the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from adapters.stripe_client import StripeClient, checked
+from adapters.stripe_objects import SUCCEEDED, ChargeObject, RefundObject
+from domain.ports import BookedCharge, BookedRefund
+
+
+class StripeBooks(StripeClient):
+    """`domain.ports.PaymentBooks`."""
+
+    async def charges(self, since: datetime, until: datetime) -> AsyncIterator[BookedCharge]:
+        """See `domain.ports.PaymentBooks`. A charge that was made without an intent is none of this house's."""
+        wanted = {"created": _between(since, until), "expand": ["data.balance_transaction"]}
+        async for charge in self._all(self._v1.charges.list_async, wanted, ChargeObject):
+            if charge.status == SUCCEEDED and charge.payment_intent is not None:
+                yield checked(charge.booked)
+
+    async def refunds(self, since: datetime, until: datetime) -> AsyncIterator[BookedRefund]:
+        """See `domain.ports.PaymentBooks`."""
+        async for refund in self._all(self._v1.refunds.list_async, {"created": _between(since, until)}, RefundObject):
+            if refund.charge is not None:
+                yield checked(refund.booked)
+
+
+def _between(since: datetime, until: datetime) -> dict[str, Any]:
+    """Stripe counts whole seconds: what was made within one belongs to its beginning."""
+    return {"gte": ceil(since.timestamp()), "lt": ceil(until.timestamp())}

@@ -1,0 +1,120 @@
+"""Calls to Stripe, or to a server that speaks its API: bounded in time, with one kind of failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+import msgspec
+import stripe
+
+from adapters.settings import Settings, required
+from domain.ports import PaymentUnavailable
+
+log = logging.getLogger(__name__)
+
+API_VERSION = "2026-07-29.dahlia"
+"""Pinned, whatever the account's or the package's default is. From 2026-09-30.endive on Stripe refuses
+`payment_method_types` (docs.stripe.com/changelog/endive/2026-09-30); its successor, `allowed_payment_method_types`, is
+not known to the sandbox and to localstripe. This version is understood by all of them."""
+
+TRY_SECONDS = 10.0
+"""One try of one request: a card's bank may take several seconds."""
+MAX_RETRIES = 1
+"""After a broken connection, a conflict or a 5xx; the caller's retry with the same key takes it from there."""
+CALL_SECONDS = 25.0
+"""One call with its retries: under the half minute for which clients commonly wait."""
+PAGE = 100
+"""Objects in one page of a list: as many as Stripe gives."""
+_LIVE_KEYS = ("sk_live_", "rk_live_")
+"""docs.stripe.com/keys"""
+
+T = TypeVar("T")
+
+
+class _Page(msgspec.Struct, Generic[T]):
+    data: list[T]
+    has_more: bool = False
+
+
+class _Listed(msgspec.Struct):
+    id: str
+
+
+class StripeClient:
+    """What every part of the gateway shares. Used on one event loop; `close` gives its connections back."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Needs `stripe_secret_key`; `stripe_api_base` None means Stripe itself. Raises `SettingsError`."""
+        key = required(settings.stripe_secret_key, "STRIPE_SECRET_KEY")
+        self.takes_real_money = key.startswith(_LIVE_KEYS)
+        # It opens its connections with the first call, and trusts the authorities that come with the package.
+        self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=TRY_SECONDS))
+        self._client = stripe.StripeClient(
+            key,
+            base_addresses={"api": settings.stripe_api_base.rstrip("/")} if settings.stripe_api_base else {},
+            stripe_version=API_VERSION,
+            max_network_retries=MAX_RETRIES,
+            http_client=self._http,
+        )
+        self._v1 = self._client.v1
+
+    async def close(self) -> None:
+        """Closes the connections; no call may follow."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        """Waits for an answer, within bounds; what Stripe says of the request itself is passed on as it is."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call
+        except (stripe.CardError, stripe.InvalidRequestError):
+            raise
+        except (stripe.StripeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def _ask(self, call: Awaitable[Any], shape: type[T]) -> T:
+        """The answer to a request that nobody but this house can be wrong about."""
+        try:
+            return read((await self._call(call)).to_dict(), shape)
+        except stripe.StripeError as error:
+            raise unavailable(error) from error
+
+    async def _all(
+        self, fetch: Callable[..., Awaitable[Any]], parameters: dict[str, Any], shape: type[T]
+    ) -> AsyncIterator[T]:
+        """A whole list, page by page; every page is nearer to its end."""
+        asked = parameters | {"limit": PAGE}
+        while True:
+            page = await self._ask(fetch(asked), _Page[Any])
+            for item in page.data:
+                yield read(item, shape)
+            if not page.has_more or not page.data:
+                return
+            last = read(page.data[-1], _Listed).id
+            if asked.get("starting_after") == last:
+                raise PaymentUnavailable("the payment provider's list does not end")
+            asked["starting_after"] = last
+
+
+def read(answer: object, shape: type[T]) -> T:
+    """The part of an answer that is known here. Raises `PaymentUnavailable` when it is none."""
+    return checked(lambda: msgspec.convert(answer, shape))
+
+
+def checked(make: Callable[[], T]) -> T:
+    """What is made of an answer. Raises `PaymentUnavailable` when nothing can be."""
+    try:
+        return make()
+    except msgspec.ValidationError as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> PaymentUnavailable:
+    """What the buyer cannot help. The log gets Stripe's request id and code, never the text: it may carry data."""
+    code = getattr(error, "code", None)
+    log.warning("Stripe: %s, code %s, request %s", type(error).__name__, code, getattr(error, "request_id", None))
+    return PaymentUnavailable("the payment provider did not take the request")
