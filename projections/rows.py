@@ -77,13 +77,14 @@ class OrderRow:
     buyer_id: UUID
     status: str
     items: tuple[Item, ...]
+    refunds: tuple[Refund, ...]
+    """The oldest first."""
     total: Money
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
     payment_intent_id: str | None
     charge_id: str | None
-    refunds: tuple[Refund, ...]
 
     @property
     def refund_id(self) -> str | None:
@@ -92,8 +93,8 @@ class OrderRow:
 
 
 SELECT_ORDERS = (
-    "SELECT id, version, buyer_id, status, items::text, amount, currency, created_at, updated_at, expires_at,"
-    " payment_intent_id, charge_id, refunds::text FROM buyer_orders"
+    "SELECT id, version, buyer_id, status, items::text, refunds::text, amount, currency, created_at, updated_at,"
+    " expires_at, payment_intent_id, charge_id FROM buyer_orders"
 )
 _refunds = msgspec.json.Decoder(tuple[Refund, ...])
 _items = msgspec.json.Decoder(tuple[Item, ...])
@@ -101,9 +102,9 @@ _items = msgspec.json.Decoder(tuple[Item, ...])
 
 def order_row(row: Sequence[Any]) -> OrderRow:
     """A row of `SELECT_ORDERS`."""
-    order_id, version, buyer_id, status, items, amount, currency, *rest = row[:-1]
-    total, refunds = Money(amount, currency), _refunds.decode(row[-1])
-    return OrderRow(order_id, version, buyer_id, status, _items.decode(items), total, *rest, refunds=refunds)
+    order_id, version, buyer_id, status, items, refunds, amount, currency, *rest = row
+    money = (_items.decode(items), _refunds.decode(refunds), Money(amount, currency))
+    return OrderRow(order_id, version, buyer_id, status, *money, *rest)
 
 
 @dataclass(frozen=True, slots=True)

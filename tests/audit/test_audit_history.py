@@ -113,6 +113,8 @@ position  sequence  time                         event
                                                    items.0.quantity        2
                                                    items.0.price.amount    2500
                                                    items.0.price.currency  EUR
+                                                   items.0.refund_fee      0
+                                                   items.0.refunded        0
                                                    total.amount            5000
                                                    total.currency          EUR
                                                    expires_at              2026-06-11T12:16:00Z

@@ -180,7 +180,7 @@ class MarketMachine(RuleBasedStateMachine):
                         refund_id = f"re_{order_id}_{number}_{tries}"
                         if not self._stripe_has(order_id, money.amount, refund_id):
                             continue
-                        made = RefundMade(refund_id, charge_id, money, number)
+                        made = RefundMade(refund_id, charge_id, money, number, tries)
                         self.market.note_refund(order_id, made, self.ask())
                         if fails:
                             self.market.note_refund_failure(order_id, refund_id, self.ask())

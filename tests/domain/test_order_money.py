@@ -194,7 +194,7 @@ def test_a_refund_that_failed_is_due_again_until_a_person_has_to_look() -> None:
     refund(given, all_of(given), "seller", at())
     for tries in range(MAX_TRIES):
         assert given.due_moves() == (replace(given.refunds[0], tries=tries),)
-        note_refund(given, RefundMade(f"re_{tries}", "ch_1", eur(5000), 1), at())
+        note_refund(given, RefundMade(f"re_{tries}", "ch_1", eur(5000), 1, tries), at())
         for _ in range(2):
             note_refund_failure(given, f"re_{tries}", at())
     assert (given.due_moves(), given.refunds[0].status) == ((), "failed")

@@ -83,7 +83,7 @@ def test_a_payment_at_the_deadline_has_one_end(up: Up, second_worker: Part) -> N
             database_url,
             "SELECT count(*) FROM buyer_orders WHERE"
             " (status IN ('created', 'awaiting_payment') AND expires_at < now() + interval '5 seconds')"
-            " OR (due_charge_id IS NOT NULL AND due_charge_id IS DISTINCT FROM refunded_charge_id)",
+            " OR moves_due > 0",
         )
         return bool(is_projected(database_url) and due == [(0,)])
 

@@ -36,10 +36,14 @@ VENUES = ("AT&T Stadium", "Estadio Azteca", "Müngersdorfer Stadion", "O'Reilly'
 class Story:
     """A marketplace in memory that things happen to. The same seed tells the same story."""
 
-    def __init__(self, seed: int, *, listings: int = 3, prices: tuple[int, ...] = (0, 2500, 9900)) -> None:
+    def __init__(
+        self, seed: int, *, listings: int = 3, prices: tuple[int, ...] = (0, 2500, 9900), after_payment: bool = True
+    ) -> None:
+        """`after_payment`: whether anything happens to the money of what was bought."""
         self.random = Random(seed)
         self.now = START
         self._prices = prices
+        self._after_payment = after_payment
         self.events: list[Event] = []
         """The log so far, in order."""
         self.users: list[User] = []
@@ -62,9 +66,9 @@ class Story:
             (self.money_moves, 3),
             (self.refund_fails, 0.5),
             (self.stripe_tells_its_fee, 4),
-            (self.seller_refunds, 2),
-            (self.seller_is_paid, 4),
-            (self.bank_asks_money_back, 0.5),
+            (self.seller_refunds, 2 * self._after_payment),
+            (self.seller_is_paid, 4 * self._after_payment),
+            (self.bank_asks_money_back, 0.5 * self._after_payment),
             (self.intent_is_closed, 1),
             (self.card_is_declined, 2),
             (self.seller_edits, 1),

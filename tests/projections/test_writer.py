@@ -22,7 +22,8 @@ PARKED = Parked(1, 17, SOMEBODY, 3, 40, b"raw", "why")
 
 
 def user(version: int, *, base: int = 0, user_id: UUID = SOMEBODY, **columns: object) -> Change:
-    whole = {"admin": False, "erased": False, "created_at": START, "updated_at": START} if base == 0 else {}
+    row = {"admin": False, "erased": False, "transfers_enabled": False, "created_at": START, "updated_at": START}
+    whole = row if base == 0 else {}
     return Change(user_id, base, version, {**whole, **columns})
 
 

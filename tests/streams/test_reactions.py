@@ -11,7 +11,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_log import EventLog
 from domain.money import Money
-from domain.order import Charge, Order
+from domain.order import Charge, Order, Settlement
+from domain.order_refunds import RefundMade
+from domain.payouts import Refund, Reversal, Transfer
 from domain.ports import Intent, PaymentUnavailable
 from projections.models import MODELS
 from projections.queries import Queries
@@ -21,6 +23,8 @@ from streams.reactions import Reactions
 from tests.adapters.test_event_store import House, ask, open_house
 from tests.domain.scenes import BUYER
 from tests.streams.parts import rows
+
+SETTLEMENT = Settlement("txn_1", Money(100, "EUR"), Money(2400, "EUR"))
 
 
 @dataclass
@@ -32,18 +36,41 @@ class Provider:
     """What becomes of an intent that is to be canceled, `canceled` unless said otherwise."""
     refunds: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    reversals: list[Reversal] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """Charges whose settlement was asked for."""
+    settlements: dict[str, Settlement] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
 
-    async def refund(self, charge: Charge) -> str:
-        self.refunds.append(charge.charge_id)
+    async def refund(self, order_id: UUID, refund: Refund) -> RefundMade:
+        self.refunds.append(refund.charge_id)
+        self._check()
+        refund_id = f"re_{refund.charge_id}_{refund.tries}"
+        return RefundMade(refund_id, refund.charge_id, refund.money, refund.number, refund.tries)
+
+    async def transfer(self, order_id: UUID, transfer: Transfer) -> str:
+        self.transfers.append(transfer)
+        self._check()
+        return f"tr_{transfer.number}"
+
+    async def reverse(self, order_id: UUID, reversal: Reversal) -> str:
+        self.reversals.append(reversal)
+        self._check()
+        return f"trr_{reversal.number}"
+
+    async def settlement(self, charge_id: str) -> Settlement | None:
+        self.asked.append(charge_id)
+        self._check()
+        return self.settlements.get(charge_id)
+
+    def _check(self) -> None:
         if self.away:
             raise PaymentUnavailable("away")
-        return f"re_{charge.charge_id}"
 
     async def cancel(self, payment_intent_id: str) -> Intent:
         self.cancels.append(payment_intent_id)
-        if self.away:
-            raise PaymentUnavailable("away")
+        self._check()
         status = self.canceled.get(payment_intent_id, "canceled")
         return Intent(payment_intent_id, status, "secret", self.charges.get(payment_intent_id))
 
@@ -65,14 +92,16 @@ class Scene:
     pool: AsyncConnectionPool
     provider: Provider
     reactions: Reactions
+    settles: bool = True
+    """Whether Stripe says its fee together with the charge."""
 
     async def tick(self) -> None:
         await rebuild(self.pool, EventLog(self.pool), MODELS.values())
         await self.reactions.tick()
         await rebuild(self.pool, EventLog(self.pool), MODELS.values())
 
-    async def order(self) -> Order:
-        order = await self.house.order(await self.house.listed())
+    async def order(self, ticket_id: UUID | None = None) -> Order:
+        order = await self.house.order(ticket_id or await self.house.listed())
         await self.house.marketplace.await_payment(order.id, f"pi_{order.id}", ask())
         return order
 
@@ -84,9 +113,17 @@ class Scene:
     async def owed(self) -> Order:
         """Its money came after it was cancelled."""
         order = await self.cancelled()
-        charge = Charge(f"pi_{order.id}", f"ch_{order.id}", order.total)
-        await self.house.marketplace.take_charge(order.id, charge, ask())
+        await self._pay(order)
         return order
+
+    async def paid(self, ticket_id: UUID | None = None) -> Order:
+        order = await self.order(ticket_id)
+        await self._pay(order)
+        return order
+
+    async def _pay(self, order: Order) -> None:
+        charge = Charge(f"pi_{order.id}", f"ch_{order.id}", order.total, SETTLEMENT if self.settles else None)
+        await self.house.marketplace.take_charge(order.id, charge, ask())
 
     def events(self, order: Order) -> list[str]:
         found = self.house.rows(
@@ -116,7 +153,7 @@ async def test_money_that_is_owed_goes_back_once(scene: Scene) -> None:
     assert scene.events(order)[-1] == "RefundCreated"
     row = await Queries(scene.pool).order(order.id)
     assert row is not None
-    assert row.refund_id == f"re_ch_{order.id}"
+    assert row.refund_id == f"re_ch_{order.id}_0"
 
 
 async def test_a_read_model_that_lags_does_not_make_a_second_refund(scene: Scene) -> None:
@@ -152,10 +189,10 @@ async def test_a_provider_that_is_away_only_delays(scene: Scene) -> None:
     await scene.tick()
     await scene.tick()
     assert len(scene.provider.refunds) == 1, "the second try is put off"
-    assert scene.attempts() == [("refund", 1, "PaymentUnavailable: away")]
+    assert scene.attempts() == [("move_money", 1, "PaymentUnavailable: away")]
     scene.next_try_is_now()
     await scene.tick()
-    assert scene.attempts() == [("refund", 2, "PaymentUnavailable: away")]
+    assert scene.attempts() == [("move_money", 2, "PaymentUnavailable: away")]
     scene.provider.away = False
     scene.next_try_is_now()
     await scene.tick()
@@ -166,7 +203,7 @@ async def test_a_provider_that_is_away_only_delays(scene: Scene) -> None:
 async def test_the_waits_between_tries_grow_and_are_bounded(scene: Scene) -> None:
     attempts, order_id, waits = Attempts(scene.pool), uuid4(), []
     for _ in range(30):
-        await attempts.failed(order_id, "refund", "e")
+        await attempts.failed(order_id, "move_money", "e")
         found = rows(
             scene.house.url, "SELECT extract(epoch FROM next_try_at - clock_timestamp()) FROM reaction_attempts"
         )

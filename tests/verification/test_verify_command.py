@@ -50,7 +50,7 @@ TAMPERED = {
     "buyer_orders": "UPDATE buyer_orders SET status = 'completed' WHERE status = 'cancelled'",
     "sold is": "UPDATE ticket_listing SET sold = sold + 1",
     "event 1 is missing": "DELETE FROM buyer_orders WHERE status = 'created'",
-    "not in the log": "INSERT INTO user_status VALUES (gen_random_uuid(), 1, false, false, now(), now())",
+    "not in the log": "INSERT INTO user_status VALUES (gen_random_uuid(), 1, false, false, now(), now(), false)",
     "was changed": "UPDATE stored_events SET state = convert_to(regexp_replace(convert_from(state, 'UTF8'),"
     " '\"command_id\":\"[0-9a-f]{8}', '\"command_id\":\"00000000'), 'UTF8') WHERE topic = 'stagedoor.Order.Cancelled'",
     "/2 was removed": "DELETE FROM stored_events WHERE topic = 'stagedoor.Order.AwaitingPayment'",
@@ -104,7 +104,7 @@ def test_what_explains_the_differences_is_said_first(filled: str) -> None:
         connection.execute("INSERT INTO parked_events (model, topic, raw, error) VALUES ('m', 't', '', 'e')")
         connection.execute("UPDATE relay_state SET trouble = 'said so'")
         connection.execute(
-            "INSERT INTO user_status SELECT gen_random_uuid(), 1, false, false, now(), now()"
+            "INSERT INTO user_status SELECT gen_random_uuid(), 1, false, false, now(), now(), false"
             " FROM generate_series(1, 60)"
         )
     lines = run(verify, filled).stdout.splitlines()
