@@ -23,6 +23,7 @@ from projections.models import MODELS
 from projections.projection import Projection
 from projections.rebuild import RebuildError, Rebuilt, rebuild
 from projections.rebuild_compare import Comparison
+from projections.rebuild_compare_lines import LineComparison
 from projections.rebuild_notes import left_at
 
 FOUND_WRONG, INTERRUPTED = 1, 130
@@ -57,7 +58,7 @@ def replay(model: str | None, from_start: bool, dry_run: bool) -> None:
             reason = " ".join(str(error).split()) or type(error).__name__
             _end(FOUND_WRONG, f"stopped, the same command goes on with what is built: {reason}")
     _report(rebuilt, projections, dry_run=dry_run)
-    different = dry_run and (len(rebuilt.compared) < len(projections) or any(c.differences for c in rebuilt.compared))
+    different = dry_run and (len(rebuilt.compared) < len(projections) or any(map(_differs, rebuilt.compared)))
     if rebuilt.parked:
         _end(FOUND_WRONG, f"{rebuilt.parked:,} events could not be projected" + ("" if dry_run else " and are parked"))
     sys.exit(FOUND_WRONG if different else 0)
@@ -128,6 +129,25 @@ def _report_comparison(found: Comparison) -> None:
         click.echo(f"  {example.id}: {what}")
     if found.differences > len(found.examples):
         click.echo(f"  and {found.differences - len(found.examples):,} more")
+    if found.lines is not None:
+        _report_lines(found.lines)
+
+
+def _report_lines(found: LineComparison) -> None:
+    every = found.counts
+    click.echo(
+        f"{found.table}: {every.equal:,} lines equal, {every.different:,} different, {every.new:,} new,"
+        f" {every.gone:,} gone"
+    )
+    for one in found.examples:
+        click.echo(f"  {one.id}: {one.different:,} different, {one.new:,} new, {one.gone:,} gone")
+    untold = every.differences - sum(one.differences for one in found.examples)
+    if untold:
+        click.echo(f"  and {untold:,} lines more")
+
+
+def _differs(found: Comparison) -> bool:
+    return bool(found.differences or (found.lines is not None and found.lines.counts.differences))
 
 
 def _end(code: int, line: str) -> NoReturn:

@@ -261,7 +261,13 @@ class Order(Aggregate):
     def _complete(self, charge_id: str | None, terms: Terms, payout_at: datetime | None, stamp: Stamp) -> None:
         shares = _shares(self.items, terms.fee_bps) if self.total.amount else ()
         self.trigger(
-            self.Completed, stamp, charge_id=charge_id, fee_bps=terms.fee_bps, shares=shares, payout_at=payout_at
+            self.Completed,
+            stamp,
+            charge_id=charge_id,
+            money=self.total,
+            fee_bps=terms.fee_bps,
+            shares=shares,
+            payout_at=payout_at,
         )
 
     def note_failure(self, failure: ChargeFailure, stamp: Stamp) -> None:
@@ -378,13 +384,15 @@ class Order(Aggregate):
     class Completed(Event):
         class_version: ClassVar[int] = 2
         charge_id: str | None
+        money: Money | None
+        """What it cost; None in the first version."""
         fee_bps: int
         shares: tuple[Share, ...]
         payout_at: datetime | None
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
-            state |= {"fee_bps": 0, "shares": [], "payout_at": None}
+            state |= {"money": None, "fee_bps": 0, "shares": [], "payout_at": None}
 
         def apply(self, aggregate: Order) -> None:
             aggregate.status = COMPLETED
@@ -408,6 +416,6 @@ class Order(Aggregate):
 def _shares(items: tuple[Item, ...], fee_bps: int) -> tuple[Share, ...]:
     gross = [(item, item.price.amount * item.quantity) for item in items]
     return tuple(
-        Share(item.ticket_id, item.seller_id, amount, fee_of(amount, fee_bps, item.price.currency))
+        Share(item.ticket_id, item.seller_id, item.quantity, amount, fee_of(amount, fee_bps, item.price.currency))
         for item, amount in gross
     )

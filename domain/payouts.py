@@ -48,6 +48,8 @@ class Share:
 
     ticket_id: UUID
     seller_id: UUID
+    quantity: int
+    """Units that were sold."""
     gross: int
     fee: int
 

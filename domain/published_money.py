@@ -56,10 +56,12 @@ class OrderCompleted:
 
     charge_id: str | None
     """None: the order cost nothing."""
+    money: Money | None
+    """What it cost; None: it was paid before this was told."""
     fee_bps: int
     """The house's fee, in basis points."""
     shares: tuple[Share, ...]
-    """How the money is divided, item by item; empty when it cost nothing."""
+    """How the money is divided, item by item; empty when it cost nothing, or was paid before this was told."""
     payout_at: datetime | None
     """From when on its sellers are paid; None: not by Stripe."""
 

@@ -34,6 +34,7 @@ from domain.published_money import (
     TransferReversalDue,
     TransferReversed,
 )
+from projections.ledger import LEDGER
 from projections.projection import Columns, Projection
 
 _encode = msgspec.json.Encoder().encode
@@ -159,4 +160,5 @@ BUYER_ORDERS = Projection(
         "payout_at": "timestamptz",
     },
     project=project,
+    lines=LEDGER,
 )

@@ -246,8 +246,7 @@ class ParkedEvents:
                 return None, f"{events[0].type} does not belong to {projection.topic}"
             more, trouble = fold_some(projection, reached, events)
             if more is not None and change is not None:
-                change.columns.update(more.columns)
-                change.version = more.version
+                change.extend(more)
             change = change or more
             reached = base if change is None else change.version
             if trouble is not None or len(events) < limit:

@@ -3,18 +3,36 @@
 Published events carry absolute values (a listing's counts, not their differences), so what a run of events makes of a
 row is their columns laid over each other: hundreds of events of one hot listing are one change of its row. The row's
 `version` makes it idempotent.
+
+What has to stay of every single event is lines: a second table beside the rows, to which is only ever added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 from uuid import UUID
 
 from domain.published import PublishedEvent
 
 Columns = dict[str, Any]
+
+Line = tuple[Any, ...]
+"""The aggregate's id, the event's sequence, the line's number in the event, then the columns of `Lines.columns`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A table of what each event says for ever. Its key is the event and the line's number, so that each is there once."""
+
+    table: str
+    aggregate: str
+    """The column that holds the aggregate's id; with `sequence` and `line` it is the key."""
+    columns: Mapping[str, LiteralString]
+    """The other columns, with their PostgreSQL types."""
+    make: Callable[[PublishedEvent], list[Line]]
+    """The lines of an event; most events have none. Pure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,13 @@ class Projection:
     """The columns that events set, with their PostgreSQL types. Beside them every table has `id` and `version`."""
     project: Callable[[PublishedEvent], Columns]
     """The columns an event sets. Pure; an aggregate's first event sets all of them, so that the row is whole."""
+    lines: Lines | None = None
+    """What is kept beside the rows, written in their transactions."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All of its tables, in the order they are locked in."""
+        return (self.model,) if self.lines is None else (self.model, self.lines.table)
 
 
 @dataclass(slots=True)
@@ -41,6 +66,13 @@ class Change:
     version: int
     """The version it ends at."""
     columns: Columns
+    lines: list[Line] = field(default_factory=list)
+
+    def extend(self, more: Change) -> None:
+        """Takes in the change that follows this one."""
+        self.columns.update(more.columns)
+        self.lines += more.lines
+        self.version = more.version
 
 
 class SequenceGap(Exception):
@@ -75,6 +107,7 @@ def fold_some(
             return change, SequenceGap(f"{event.subject} is at {reached}, the event is {event.sequence}")
         try:
             columns = projection.project(event)
+            lines = [] if projection.lines is None else projection.lines.make(event)
         except Exception as error:  # noqa: BLE001 - the caller decides what becomes of an event that fails
             return change, error
         if change is not None:
@@ -83,6 +116,7 @@ def fold_some(
             return None, ValueError(f"a {event.type} does not make a whole row")
         else:
             change = Change(event.subject, base, reached, columns)
+        change.lines += lines
         reached = change.version = event.sequence
     return change, None
 

@@ -122,6 +122,7 @@ class _Build:
         self._progress = progress
         self._say = say
         self._models = [projection.model for projection in projections]
+        self._tables = [table for projection in projections for table in projection.tables]
         self._fingerprints: dict[str, str] = {}
         self._folder = Folder(projections, ())
         self._end = 0
@@ -170,16 +171,16 @@ class _Build:
 
     async def _begin_anew(self) -> None:
         async with self._connection.transaction():
-            for model in self._models:
-                await shadow.create(self._connection, model)
+            for table in self._tables:
+                await shadow.create(self._connection, table)
             await notes.begin(self._connection, self._fingerprints)
 
     async def _fill(self) -> None:
         """Folds the log into the shadows and compares them with the live tables, all without a lock."""
         await self._catch_up()
         self._say("making the indexes")
-        for model in self._models:
-            await shadow.finish(self._connection, model)
+        for table in self._tables:
+            await shadow.finish(self._connection, table)
         await self._catch_up()
         self._say("comparing with the live tables")
         self.compared = await compare(self._pool, self._connection, self._log, self._projections, self._fold_all)
@@ -187,8 +188,8 @@ class _Build:
     async def _drop(self) -> None:
         """Leaves nothing behind."""
         async with self._connection.transaction():
-            for model in self._models:
-                await shadow.drop(self._connection, model)
+            for table in self._tables:
+                await shadow.drop(self._connection, table)
             await notes.forget(self._connection, self._models)
             await notes.tidy(self._connection)
 
@@ -199,8 +200,8 @@ class _Build:
         async with connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
             await connection.execute(SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT_MS))
-            for model in self._models:
-                await connection.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(model)))
+            for table in self._tables:
+                await connection.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(table)))
             await self._forget_next()  # it was read before the lock
             while await self._fold_chunk():
                 pass
@@ -212,8 +213,9 @@ class _Build:
 
     async def _swap_one(self, projection: Projection) -> None:
         if await notes.fingerprint(self._connection, projection) != self._fingerprints[projection.model]:
-            raise RebuildError(f"the table {projection.model} was changed meanwhile")
-        await shadow.swap(self._connection, projection.model)
+            raise RebuildError(f"the table {' or '.join(projection.tables)} was changed meanwhile")
+        for table in projection.tables:
+            await shadow.swap(self._connection, table)
         await self._connection.execute(
             "DELETE FROM parked_events WHERE model = %s AND (position IS NULL OR position <= %s)",
             (projection.model, self.position),

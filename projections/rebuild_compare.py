@@ -22,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 from projections.log import Log
 from projections.positions import read_progress
 from projections.projection import Projection
+from projections.rebuild_compare_lines import LineComparison, compare_lines
 from projections.shadow import SCHEMA
 
 TIMEOUT_MS = 60_000
@@ -89,6 +90,8 @@ class Comparison:
     """Not compared: the live one has not come to them, or was quicker and shows a later version."""
     examples: tuple[Example, ...]
     """At most `MAX_EXAMPLES`."""
+    lines: LineComparison | None = None
+    """What is beside the rows."""
 
     @property
     def differences(self) -> int:
@@ -177,10 +180,11 @@ async def _second_look(connection: AsyncConnection[Any], first: _Look) -> Compar
                 Example(key, kind, tuple(columns) if kind == "different" else ())
                 for key, kind, columns in await examples.fetchall()
             )
+            lines = await compare_lines(connection, first.projection)
     except QueryCanceled:
         return None
     different, new, gone, moving = (counts.get(kind, 0) for kind in ("different", "new", "gone", "moving"))
-    return Comparison(model, first.equal, different, new, gone, moving, found)
+    return Comparison(model, first.equal, different, new, gone, moving, found, lines)
 
 
 def _statement(projection: Projection) -> Composed:

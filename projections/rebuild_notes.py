@@ -85,10 +85,15 @@ class Note:
 
 
 async def fingerprint(connection: AsyncConnection[Any], projection: Projection) -> str:
-    """What a shadow depends on besides the log: the program, the projection, and the live table's definition."""
-    rows = await (await connection.execute(_TABLE, {"table": projection.model})).fetchall()
+    """What a shadow depends on besides the log: the program, the projection, and the live tables' definitions."""
+    rows = [
+        row
+        for table in projection.tables
+        for row in await (await connection.execute(_TABLE, {"table": table})).fetchall()
+    ]
     made_by = f"{projection.project.__module__}.{projection.project.__qualname__}"
-    parts = [program(), made_by, projection.topic, list(projection.columns.items()), rows]
+    lines = [] if projection.lines is None else list(projection.lines.columns.items())
+    parts = [program(), made_by, projection.topic, list(projection.columns.items()), lines, rows]
     return sha256(msgspec.json.encode(parts)).hexdigest()
 
 

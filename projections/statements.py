@@ -1,10 +1,11 @@
-"""The SQL that writes changes: one statement for all whole rows, one for each set of columns that changes otherwise."""
+"""The SQL that writes changes: one statement for all whole rows, one for each set of columns that changes otherwise, and
+one for all lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, LiteralString, TypeAlias
 
 from psycopg.sql import SQL, Composed, Identifier
@@ -18,13 +19,17 @@ Statement: TypeAlias = tuple[bytes, list[list[Any]]]
 Table: TypeAlias = tuple[str, ...]
 """The parts of a table's name."""
 
+_EVENT = ("sequence", "line")
+_KEY = itemgetter(0, 1, 2)
+
 
 def statements(projection: Projection, table: Table, changes: Sequence[Change]) -> Iterator[Statement]:
-    """What writes the changes, at most one an aggregate.
+    """What writes the changes, at most one an aggregate, and their lines.
 
     A row at or above a change's version stays as it is, and a row is only changed from the version the change was made
     for or a later one, so that two workers with the same events do no harm. Rows go by id, so that the two never wait
     for each other in a circle.
+    A line that is there already is the same one.
     """
     groups: dict[tuple[bool, tuple[str, ...]], list[Change]] = {}
     for change in sorted(changes, key=attrgetter("id")):
@@ -38,6 +43,13 @@ def statements(projection: Projection, table: Table, changes: Sequence[Change]) 
         else:
             bases = [change.base for change in group]
             yield _update(table, names, _types(projection, names)), [ids, versions, bases, *values]
+    if projection.lines is not None:
+        rows = sorted((line for change in changes for line in change.lines), key=_KEY)
+        if rows:
+            lines = projection.lines
+            types = tuple(lines.columns.values())
+            add = _add((*table[:-1], lines.table), (lines.aggregate, *_EVENT, *lines.columns), types)
+            yield add, [list(column) for column in zip(*rows, strict=True)]
 
 
 def _types(projection: Projection, names: tuple[str, ...]) -> tuple[LiteralString, ...]:
@@ -75,6 +87,19 @@ def _update(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ..
             sets=SQL(", ").join(SQL("{0} = u.{0}").format(column) for column in (Identifier("version"), *columns)),
             rows=_rows(("uuid", "bigint", "bigint", *types)),
             columns=SQL("").join(SQL(", {0}").format(column) for column in columns),
+        )
+        .as_bytes()
+    )
+
+
+@cache
+def _add(table: Table, names: tuple[str, ...], types: tuple[LiteralString, ...]) -> bytes:
+    return (
+        SQL("INSERT INTO {table} ({columns}) SELECT * FROM {rows} ON CONFLICT DO NOTHING")
+        .format(
+            table=Identifier(*table),
+            columns=SQL(", ").join(map(Identifier, names)),
+            rows=_rows(("uuid", "bigint", "smallint", *types)),
         )
         .as_bytes()
     )

@@ -132,8 +132,8 @@ class Projector:
             if change is None:
                 change = more
             else:
-                change.columns.update(more.columns)
-            reached = change.version = more.version
+                change.extend(more)
+            reached = change.version
             if trouble is not None:
                 return change, trouble
         return change, None
