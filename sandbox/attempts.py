@@ -13,7 +13,7 @@ from typing import Any
 from sandbox import objects
 from sandbox.calls import Call
 from sandbox.cards import AUTHENTICATION_REQUIRED, CARDS, Decline
-from sandbox.charges_refunds import charge_card
+from sandbox.charges import charge_card
 from sandbox.errors import INVALID_REQUEST, card_error, unexpected_state
 from sandbox.payment_methods import resolve_parameter
 from sandbox.store import Record

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sandbox.events import Events
 from sandbox.parameters import Parameters
@@ -30,6 +31,19 @@ class Call:
     """The request's id; None when it is not a request of Stripe's API."""
     idempotency_key: str | None = None
 
+    @classmethod
+    def own(cls, store: Store, events: Events, identifier: str) -> Self:
+        """What the sandbox does by itself or for its control interface, about the object of this id."""
+        return cls(
+            store=store,
+            events=events,
+            parameters=Parameters(""),
+            identifier=identifier,
+            public=False,
+            origin="",
+            now=int(time.time()),
+        )
+
     def happened(self, event_type: str, subject: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
         """Keeps an event that this call has caused."""
         self.events.add(
@@ -40,6 +54,10 @@ class Call:
             idempotency_key=self.idempotency_key,
             previous=previous,
         )
+
+    def settle_later(self, subject: str, outcome: str) -> None:
+        """Has the object of this id come to its end after a while; see `settlements.py`."""
+        self.store.write("INSERT INTO settlements VALUES (?, ?, ?)", (subject, outcome, time.time()))
 
 
 Operation = Callable[[Call], dict[str, Any]]

@@ -7,6 +7,7 @@ Stripe. There are no card numbers here and none are accepted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Card:
     funding: str = "credit"
     decline: Decline | None = None
     needs_authentication: bool = False
+    refund: Literal["pending", "fails"] | None = None
+    """What its bank does with a refund: takes its time, or lets it fail after it seemed to have succeeded."""
 
 
 GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -78,6 +81,8 @@ CARDS: dict[str, Card] = {
     "pm_card_threeDSecureRequired": Card("visa", "3063", needs_authentication=True),
     "pm_card_threeDSecure2Required": Card("visa", "3220", needs_authentication=True),
     "pm_card_threeDSecureRequiredChargeDeclined": Card("visa", "1629", decline=GENERIC, needs_authentication=True),
+    "pm_card_pendingRefund": Card("visa", "7726", refund="pending"),
+    "pm_card_refundFail": Card("visa", "5126", refund="fails"),
     **{f"pm_card_{name}": card for name, card in _DECLINING.items()},
     **{f"pm_card_visa_{name}": card for name, card in _DECLINING.items()},
 }

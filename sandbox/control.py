@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-import time
-from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from sandbox import attempts, objects
+from sandbox import attempts, objects, own
 from sandbox.calls import Call
-from sandbox.errors import StripeError, missing_object, server_error
+from sandbox.errors import missing_object
 from sandbox.events import Events
 from sandbox.faults import BadSwitch, Faults
-from sandbox.parameters import Parameters
-from sandbox.store import Record, Store, StoreError
+from sandbox.store import Record, Store
 
 _OUTCOMES = ("succeed", "fail")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Bank authentication (sandbox)</title>
@@ -41,11 +38,11 @@ class Control:
     async def set_faults(self, request: web.Request) -> web.Response:
         # JSON only: a form could be sent by any page in the browser of whoever runs this.
         if request.content_type != "application/json":
-            return _bad("send the switches as application/json")
+            return own.bad("send the switches as application/json")
         try:
             self._faults.set(await request.json())
         except (BadSwitch, json.JSONDecodeError, UnicodeDecodeError) as error:
-            return _bad(str(error))
+            return own.bad(str(error))
         return web.json_response(self._faults.shown())
 
     async def reset_faults(self, _: web.Request) -> web.Response:
@@ -65,6 +62,7 @@ class Control:
                 "refunds": totals.get("refunds", 0),
                 "captured": _group(totals, "captured."),
                 "refunded": _group(totals, "refunded."),
+                "balance": _group(totals, "balance."),
                 "events": totals.get("events", 0),
                 "webhooks": {"delivered": 0, "failed_attempts": 0, "given_up": 0}
                 | _group(totals, "webhooks.")
@@ -76,27 +74,24 @@ class Control:
         """Where `next_action.redirect_to_url` leads."""
         intent = self._store.get("payment_intents", request.match_info["id"])
         if intent is None:
-            return _error(missing_object("payment_intent", request.match_info["id"], param="intent"))
+            return own.problem(missing_object("payment_intent", request.match_info["id"], param="intent"))
         page = _PAGE.format(amount=intent["amount"], currency=html.escape(intent["currency"].upper()))
         return web.Response(text=page, content_type="text/html")
 
     async def authenticate(self, request: web.Request) -> web.Response:
         """Plays the buyer: `outcome=succeed|fail`, form or JSON. Answers the intent, or sends the page's user back."""
         identifier = request.match_info["id"]
-        fields = await _fields(request)
-        if fields.get("outcome") not in _OUTCOMES:
-            return _bad("outcome is succeed or fail")
-        try:
-            with self._store.unit():
-                intent, back = self._authenticate(identifier, passed=fields["outcome"] == "succeed")
-            await self._store.committed()
-        except StripeError as error:
-            return _error(error)
-        except StoreError:
-            return _error(server_error())
-        if "return" in fields and back is not None:
-            raise web.HTTPSeeOther(back)
-        return web.json_response(objects.payment_intent(intent))
+        sent = await own.fields(request)
+        if sent.get("outcome") not in _OUTCOMES:
+            return own.bad("outcome is succeed or fail")
+
+        def authenticate() -> web.Response:
+            intent, back = self._authenticate(identifier, passed=sent["outcome"] == "succeed")
+            if "return" in sent and back is not None:
+                return web.Response(status=web.HTTPSeeOther.status_code, headers={"Location": back})
+            return web.json_response(objects.payment_intent(intent))
+
+        return await own.done(self._store, authenticate)
 
     def _authenticate(self, identifier: str, *, passed: bool) -> tuple[Record, str | None]:
         """The intent afterwards, and the address the buyer is sent back to, if one was given."""
@@ -104,16 +99,7 @@ class Control:
         if intent is None:
             raise missing_object("payment_intent", identifier, param="intent")
         redirect = (intent.get("next_action") or {}).get("redirect_to_url")
-        call = Call(
-            store=self._store,
-            events=self._events,
-            parameters=Parameters(""),
-            identifier=identifier,
-            public=True,
-            origin="",
-            now=int(time.time()),
-        )
-        attempts.authenticate(call, intent, passed=passed)
+        attempts.authenticate(Call.own(self._store, self._events, identifier), intent, passed=passed)
         return intent, None if redirect is None else _return_address(redirect["return_url"], intent)
 
 
@@ -132,22 +118,3 @@ def _return_address(return_url: str, intent: Record) -> str:
 
 def _group(totals: dict[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): value for name, value in totals.items() if name.startswith(prefix) and value}
-
-
-async def _fields(request: web.Request) -> dict[str, Any]:
-    """The fields of a form or of a JSON object; empty when it is neither."""
-    if request.content_type != "application/json":
-        return dict(await request.post())
-    try:
-        fields = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _bad(message: str) -> web.Response:
-    return web.json_response({"error": {"message": message}}, status=400)
-
-
-def _error(error: StripeError) -> web.Response:
-    return web.json_response({"error": error.error}, status=error.status)

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from sandbox.objects import API_VERSION
-from sandbox.store import Store, encode
+from sandbox.schema import encode
+from sandbox.store import Store
 
 EVENTS_KEPT = 100_000
 """Delivered events beyond the newest these many are pruned (about 150 MB of disk); Stripe keeps them for 30 days."""
@@ -25,7 +26,10 @@ TYPES = frozenset(
         "charge.succeeded",
         "charge.failed",
         "charge.refunded",
+        "charge.refund.updated",
         "refund.created",
+        "refund.updated",
+        "refund.failed",
     )
 )
 """Every type of event there is here."""

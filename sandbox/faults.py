@@ -25,6 +25,8 @@ class _Switches:
     """The next N confirms do their work, then the connection is cut with no answer."""
     delay_ms: int = 0
     """Every answer under /v1 comes this much later, after the work."""
+    settle_delay_ms: int = 1_000
+    """What the bank decides later (a refund, a dispute) is decided this much after it was asked."""
     webhook_delay_ms: int = 0
     """Every webhook is sent this much later."""
     webhook_twice: bool = False
@@ -38,11 +40,15 @@ class _Switches:
 
 
 class Faults:
-    """The switches as they stand. `on_change` is called after each change."""
+    """The switches as they stand."""
 
     def __init__(self) -> None:
         self.now = _Switches()
-        self.on_change: Callable[[], None] = lambda: None
+        self._on_change: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called after each change."""
+        self._on_change.append(listener)
 
     def shown(self) -> dict[str, Any]:
         return asdict(self.now)
@@ -61,11 +67,15 @@ class Faults:
             _check(name, kinds[name], value)
         for name, value in wanted.items():
             setattr(self.now, name, dict(value) if isinstance(value, dict) else value)
-        self.on_change()
+        self._changed()
 
     def reset(self) -> None:
         self.now = _Switches()
-        self.on_change()
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._on_change:
+            listener()
 
     def take_failure(self) -> int | None:
         """The status this request must fail with before any work, or None. Counts down."""

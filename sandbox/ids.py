@@ -13,7 +13,7 @@ import time
 # In ASCII order, so that comparing ids as text compares the moments in them.
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MOMENT_DIGITS = 9
-_RANDOM_CHARACTERS = 15
+RANDOM_CHARACTERS = 15
 # One random byte makes one character. 256 is no multiple of 62, so eight characters come up slightly more often: about
 # 5.9 bits a character are left, more than enough at these lengths.
 _FROM_BYTE = bytes(ord(_DIGITS[byte % 62]) for byte in range(256))
@@ -24,11 +24,15 @@ def random_text(length: int) -> str:
     return os.urandom(length).translate(_FROM_BYTE).decode("ascii")
 
 
+def moment_text(identifier: str) -> str:
+    """The digits of the moment in an id made by `Ids`."""
+    return identifier.partition("_")[2][:_MOMENT_DIGITS]
+
+
 def moment_of(identifier: str) -> int:
     """The microseconds in an id made by `Ids`. Raises ValueError for any other text."""
-    digits = identifier.partition("_")[2][:_MOMENT_DIGITS]
     moment = 0
-    for digit in digits:
+    for digit in moment_text(identifier):
         moment = moment * 62 + _DIGITS.index(digit)
     return moment
 
@@ -47,4 +51,4 @@ class Ids:
         for _ in range(_MOMENT_DIGITS):
             left, digit = divmod(left, 62)
             digits = _DIGITS[digit] + digits
-        return f"{prefix}_{digits}{random_text(_RANDOM_CHARACTERS)}"
+        return f"{prefix}_{digits}{random_text(RANDOM_CHARACTERS)}"

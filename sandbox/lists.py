@@ -1,23 +1,20 @@
-"""Lists, newest first, as all of Stripe's: `limit`, `starting_after`, `ending_before`, `created`, filters."""
+"""Lists, newest first, as Stripe's: `limit`, `starting_after`, `ending_before`, `created`, `expand[]`, filters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from sandbox import expansion
 from sandbox.calls import Call
 from sandbox.errors import invalid
-from sandbox.objects import object_list
-from sandbox.store import Record
+from sandbox.objects import SHOWN, object_list
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def listing(
-    call: Call, table: str, show: Callable[[Record], dict[str, Any]], *, filters: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def listing(call: Call, table: str, *, filters: tuple[str, ...] = ()) -> dict[str, Any]:
     """The page the call's parameters ask for. `filters`: columns of `table` that are parameters of the same name."""
     parameters = call.parameters
     limit = parameters.integer("limit", least=1)
@@ -28,6 +25,7 @@ def listing(
         if value is not None:
             where.append((f"{name} = ?", value))
     where += _created(call)
+    paths = expansion.read(call, table, in_list=True)
     parameters.refuse_unknown()
     if limit is not None and limit > MAX_LIMIT:
         raise invalid(f"This value must be {MAX_LIMIT} or less.", code="parameter_invalid_integer", param="limit")
@@ -39,7 +37,8 @@ def listing(
     if before is not None:
         where.append(("id > ?", before))
     records, has_more = call.store.page(table, where, limit=limit or DEFAULT_LIMIT, backwards=before is not None)
-    return object_list(f"/v1/{table}", [show(record) for record in records], has_more=has_more)
+    shown = [expansion.expanded(call.store, table, SHOWN[table](record), paths) for record in records]
+    return object_list(f"/v1/{table}", shown, has_more=has_more)
 
 
 def _created(call: Call) -> list[tuple[str, int]]:

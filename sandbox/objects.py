@@ -6,6 +6,7 @@ The shapes follow Stripe's OpenAPI description of the version below.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox.cards import CARDS, Card
@@ -149,6 +150,14 @@ _REFUND: dict[str, Any] = {
     "transfer_reversal": None,
 }
 
+_BALANCE_TRANSACTION: dict[str, Any] = {
+    "id": None,
+    "object": "balance_transaction",
+    "balance_type": "payments",
+    "exchange_rate": None,
+    "status": "available",
+}
+
 _CHECKS = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
 _EXPIRY = {"exp_month": 8, "exp_year": 2040}
 
@@ -175,6 +184,11 @@ def refund(record: Record) -> dict[str, Any]:
     return _REFUND | record
 
 
+def balance_transaction(record: Record) -> dict[str, Any]:
+    """A BalanceTransaction."""
+    return _BALANCE_TRANSACTION | record
+
+
 def payment_method(record: Record) -> dict[str, Any]:
     """A PaymentMethod made from a test name."""
     card = CARDS[record["card"]]
@@ -199,6 +213,17 @@ def payment_method(record: Record) -> dict[str, Any]:
         "metadata": {},
         "type": "card",
     }
+
+
+SHOWN: dict[str, Callable[[Record], dict[str, Any]]] = {
+    "payment_intents": payment_intent,
+    "charges": charge,
+    "refunds": refund,
+    "payment_methods": payment_method,
+    "balance_transactions": balance_transaction,
+    "events": dict,
+}
+"""By table: what makes a record the object that is answered."""
 
 
 def object_list(url: str, data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from sandbox import objects
+from sandbox import expansion, objects
 from sandbox.attempts import OPEN, Confirmation, confirm, move
 from sandbox.calls import Call
 from sandbox.currencies import SUPPORTED
@@ -18,11 +18,9 @@ from sandbox.store import Record
 MAX_AMOUNT = 99_999_999
 """Stripe's limit: eight digits in minor units."""
 CANCELLATION_REASONS = ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
-_EXPANDABLE = {
-    "latest_charge": ("charges", objects.charge),
-    "payment_method": ("payment_methods", objects.payment_method),
-}
 _SECRET_LENGTH = 25
+_TABLE = "payment_intents"
+_TEXTS = ("description", "receipt_email", "transfer_group")
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -48,12 +46,12 @@ def create(call: Call) -> dict[str, Any]:
     parameters.one_of("capture_method", ("automatic",))
     parameters.one_of("confirmation_method", ("automatic",))
     confirmation, at_once = Confirmation.read(call), parameters.boolean("confirm")
-    expanded = _expanded(call)
+    paths = expansion.read(call, _TABLE)
     parameters.refuse_unknown()
     _insert(call, intent, None if at_once else confirmation.payment_method)
     if at_once:
         confirm(call, intent, confirmation)
-    return _shown(call, intent, expanded)
+    return _shown(call, intent, paths)
 
 
 def _insert(call: Call, intent: Record, payment_method: str | None) -> None:
@@ -70,41 +68,41 @@ def _insert(call: Call, intent: Record, payment_method: str | None) -> None:
 
 def retrieve(call: Call) -> dict[str, Any]:
     """GET /v1/payment_intents/{id}; with a publishable key it needs `client_secret`."""
-    secret, expanded = call.parameters.text("client_secret"), _expanded(call)
+    secret, paths = call.parameters.text("client_secret"), expansion.read(call, _TABLE)
     call.parameters.refuse_unknown()
-    return _shown(call, _load(call, secret), expanded)
+    return _shown(call, _load(call, secret), paths)
 
 
 def list_all(call: Call) -> dict[str, Any]:
     """GET /v1/payment_intents"""
-    return listing(call, "payment_intents", objects.payment_intent)
+    return listing(call, _TABLE)
 
 
 def update(call: Call) -> dict[str, Any]:
-    """POST /v1/payment_intents/{id}: metadata, description and receipt address."""
-    changes, expanded = _optional_texts(call), _expanded(call)
+    """POST /v1/payment_intents/{id}: metadata, description, receipt address and transfer group."""
+    changes, paths = _optional_texts(call), expansion.read(call, _TABLE)
     intent = _load(call, None)
     intent |= changes
     intent["metadata"] = call.parameters.metadata(intent["metadata"])
     call.parameters.refuse_unknown()
     call.store.update("payment_intents", intent)
-    return _shown(call, intent, expanded)
+    return _shown(call, intent, paths)
 
 
 def confirm_existing(call: Call) -> dict[str, Any]:
     """POST /v1/payment_intents/{id}/confirm, by the server or, with `client_secret`, by the buyer's page."""
-    secret, expanded = call.parameters.text("client_secret"), _expanded(call)
+    secret, paths = call.parameters.text("client_secret"), expansion.read(call, _TABLE)
     confirmation = Confirmation.read(call)
     call.parameters.refuse_unknown()
     intent = _load(call, secret)
     confirm(call, intent, confirmation)
-    return _shown(call, intent, expanded)
+    return _shown(call, intent, paths)
 
 
 def cancel(call: Call) -> dict[str, Any]:
     """POST /v1/payment_intents/{id}/cancel"""
     reason = call.parameters.one_of("cancellation_reason", CANCELLATION_REASONS)
-    expanded = _expanded(call)
+    paths = expansion.read(call, _TABLE)
     call.parameters.refuse_unknown()
     intent = _load(call, None)
     if intent["status"] not in OPEN:
@@ -117,7 +115,7 @@ def cancel(call: Call) -> dict[str, Any]:
     move(call, intent, "canceled")
     call.store.update("payment_intents", intent)
     call.happened("payment_intent.canceled", objects.payment_intent(intent))
-    return _shown(call, intent, expanded)
+    return _shown(call, intent, paths)
 
 
 def _load(call: Call, secret: str | None) -> Record:
@@ -138,26 +136,10 @@ def _load(call: Call, secret: str | None) -> Record:
 
 def _optional_texts(call: Call) -> Record:
     """Texts that are kept as they are: an empty one unsets."""
-    sent = {name: call.parameters.text(name, can_be_empty=True) for name in ("description", "receipt_email")}
+    sent = {name: call.parameters.text(name, can_be_empty=True) for name in _TEXTS}
     return {name: text or None for name, text in sent.items() if text is not None}
 
 
-def _expanded(call: Call) -> list[str]:
-    """`expand[]`: which ids are answered as the objects themselves."""
-    names = call.parameters.array("expand")
-    for name in names:
-        if name not in _EXPANDABLE:
-            raise invalid(f"This property cannot be expanded ({name[:100]}).", param="expand")
-    return names
-
-
-def _shown(call: Call, intent: Record, expanded: list[str]) -> dict[str, Any]:
+def _shown(call: Call, intent: Record, paths: list[expansion.Path]) -> dict[str, Any]:
     shown = objects.payment_intent(intent, public=call.public)
-    for name in expanded:
-        if shown.get(name) is None:
-            continue
-        table, show = _EXPANDABLE[name]
-        record = call.store.get(table, shown[name])
-        assert record is not None, "charges and payment methods are never deleted"
-        shown[name] = show(record)
-    return shown
+    return expansion.expanded(call.store, _TABLE, shown, paths)

@@ -23,7 +23,8 @@ from sandbox.idempotency import IdempotencyKeys, SavedAnswer, fingerprint
 from sandbox.ids import random_text
 from sandbox.objects import API_VERSION
 from sandbox.parameters import Parameters
-from sandbox.store import Store, StoreError, encode
+from sandbox.schema import encode
+from sandbox.store import Store, StoreError
 
 FORM = "application/x-www-form-urlencoded"
 _PUBLISHABLE = "pk_"

@@ -13,7 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import charges_refunds, payment_intents, payment_methods
+from sandbox import balance, charges, payment_intents, payment_methods, refunds
+from sandbox.bank import Bank
 from sandbox.calls import Call
 from sandbox.control import Control
 from sandbox.errors import INVALID_REQUEST, StripeError, missing_object
@@ -21,6 +22,7 @@ from sandbox.events import TYPES, Events
 from sandbox.faults import Faults
 from sandbox.lists import listing
 from sandbox.pipeline import Pipeline
+from sandbox.settlements import Settler
 from sandbox.store import Store
 from sandbox.webhooks import Deliverer
 
@@ -86,17 +88,17 @@ def make_app(
     faults = Faults()
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.add_routes(_api(Pipeline(store, events, faults, secret_key)))
-    app.add_routes(_own(Control(store, events, faults)))
+    app.add_routes(_own(Control(store, events, faults), Bank(store, events)))
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
-        deliveries = None
+        tasks = [asyncio.create_task(Settler(store, events, faults).run())]
         if webhook_url is not None:
-            deliveries = asyncio.create_task(Deliverer(store, faults, webhook_url, webhook_secret).run())
+            tasks.append(asyncio.create_task(Deliverer(store, faults, webhook_url, webhook_secret).run()))
         yield
-        if deliveries is not None:
-            deliveries.cancel()
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await deliveries
+                await task
         store.close()
 
     app.cleanup_ctx.append(lifetime)
@@ -114,18 +116,21 @@ def _api(pipeline: Pipeline) -> list[web.RouteDef]:
         web.get("/v1/payment_intents/{id}", api(payment_intents.retrieve, public=True)),
         web.get("/v1/payment_intents", api(payment_intents.list_all)),
         web.get("/v1/payment_methods/{id}", api(payment_methods.retrieve)),
-        web.get("/v1/charges/{id}", api(charges_refunds.retrieve_charge)),
-        web.get("/v1/charges", api(charges_refunds.list_charges)),
-        web.post("/v1/refunds", api(charges_refunds.create_refund)),
-        web.get("/v1/refunds/{id}", api(charges_refunds.retrieve_refund)),
-        web.get("/v1/refunds", api(charges_refunds.list_refunds)),
+        web.get("/v1/charges/{id}", api(charges.retrieve)),
+        web.get("/v1/charges", api(charges.list_all)),
+        web.post("/v1/refunds", api(refunds.create)),
+        web.get("/v1/refunds/{id}", api(refunds.retrieve)),
+        web.get("/v1/refunds", api(refunds.list_all)),
+        web.get("/v1/balance", api(balance.retrieve)),
+        web.get("/v1/balance_transactions/{id}", api(balance.retrieve_transaction)),
+        web.get("/v1/balance_transactions", api(balance.list_transactions)),
         web.get("/v1/events/{id}", api(_retrieve_event)),
         web.get("/v1/events", api(_list_events)),
         web.route("*", "/v1/{rest:.*}", api(_nothing_here, public=True)),
     ]
 
 
-def _own(control: Control) -> list[web.RouteDef]:
+def _own(control: Control, bank: Bank) -> list[web.RouteDef]:
     """What Stripe does not have."""
     authentication = "/_sandbox/payment_intents/{id}/authenticate"
     return [
@@ -136,6 +141,7 @@ def _own(control: Control) -> list[web.RouteDef]:
         web.delete("/_sandbox/faults", control.reset_faults),
         web.get(authentication, control.authentication_page),
         web.post(authentication, control.authenticate),
+        web.post("/_sandbox/refunds/{id}/settle", bank.settle_refund),
     ]
 
 
@@ -152,7 +158,7 @@ def _retrieve_event(call: Call) -> dict[str, Any]:
 
 
 def _list_events(call: Call) -> dict[str, Any]:
-    return listing(call, "events", lambda event: event, filters=("type",))
+    return listing(call, "events", filters=("type",))
 
 
 def _nothing_here(_: Call) -> dict[str, Any]:

@@ -9,8 +9,9 @@ object is kept as only the fields that differ from its template.
 Durability: `synchronous=FULL`, and no answer leaves before `committed()` returns. What was answered survives SIGKILL
 and a loss of power.
 
-Bounds: memory is the page cache (CACHE_KIB). On disk, intents, charges and refunds are kept for ever, because they
-are the truth about money; of events and idempotency keys the newest are kept (EVENTS_KEPT, KEYS_KEPT).
+Bounds: memory is the page cache (CACHE_KIB). On disk, intents, charges, refunds and what they did to the balance are
+kept for ever, because they are the truth about money; of events and idempotency keys the newest are kept
+(EVENTS_KEPT, KEYS_KEPT).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.ids import Ids, moment_of
+from sandbox.schema import COUNT, TABLES, VERSION, encode, upgrade
 
 Record = dict[str, Any]
 """A stored object: Stripe's field names, without the fields that are the same for all objects of its kind."""
@@ -32,32 +34,6 @@ Record = dict[str, Any]
 CACHE_KIB = 32_768
 BUSY_MS = 2_000
 """How long to wait for the file's lock: a predecessor that was just killed may still be ending."""
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE payment_intents (id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE charges (
-    id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL, payment_intent TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX charges_of_intent ON charges (payment_intent, id);
-CREATE TABLE refunds (
-    id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL,
-    payment_intent TEXT NOT NULL, charge TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX refunds_of_intent ON refunds (payment_intent, id);
-CREATE INDEX refunds_of_charge ON refunds (charge, id);
-CREATE TABLE payment_methods (id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, type TEXT NOT NULL,
-    record TEXT NOT NULL);
-CREATE TABLE deliveries (sequence INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, due_at REAL NOT NULL);
-CREATE INDEX deliveries_due ON deliveries (due_at, sequence);
-CREATE TABLE idempotency_keys (
-    sequence INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, created INTEGER NOT NULL,
-    status INTEGER NOT NULL, body TEXT NOT NULL, request TEXT NOT NULL);
-CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""Python values to compact JSON."""
 
 log = logging.getLogger("sandbox")
 
@@ -74,8 +50,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._waiters: list[asyncio.Future[None]] = []
         self._commit_is_due = False
-        self.on_commit: Callable[[], None] = lambda: None
-        """Called after each commit: something may be waiting to be delivered."""
+        self._on_commit: list[Callable[[], None]] = []
         try:
             path.touch(0o600)  # SQLite would let everybody read it; the files beside it get its mode
             # Statements begin transactions themselves, so the module's own transaction control is off.
@@ -92,14 +67,13 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            # One transaction: a sandbox killed while it makes the tables leaves an empty file, not half of them.
-            self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
-        elif version != _VERSION:
-            raise StoreError(f"the sandbox's state has version {version}, this program writes {_VERSION}")
+        if version > VERSION:
+            raise StoreError(f"the sandbox's state has version {version}, this program writes {VERSION}")
+        if version < VERSION:
+            upgrade(self._db, version)
 
     def _newest_ids(self) -> Iterator[str]:
-        for table in ("payment_intents", "charges", "refunds", "payment_methods", "events"):
+        for table in TABLES:
             newest = self.read(f"SELECT max(id) FROM {table}")[0][0]  # noqa: S608 - our own names
             if newest is not None:
                 yield newest
@@ -127,6 +101,10 @@ class Store:
         except StoreError as error:
             self._undo(error)
             raise
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called after each commit: something may be waiting to be delivered or settled."""
+        self._on_commit.append(listener)
 
     async def committed(self) -> None:
         """Returns when all that was written so far is on disk. Raises StoreError when it could not be."""
@@ -157,7 +135,8 @@ class Store:
             self._undo(error)
             return
         self._release_waiters(None)
-        self.on_commit()
+        for listener in self._on_commit:
+            listener()
 
     def _undo(self, error: StoreError) -> None:
         log.error("nothing of the last moment was kept: %s", error)
@@ -237,10 +216,11 @@ class Store:
 
     def count(self, name: str, by: int = 1) -> None:
         """Adds to a running total: counting millions of rows at each look would stop everything else."""
-        self.write(
-            "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-            (name, by),
-        )
+        self.write(COUNT, (name, by))
+
+    def total(self, name: str) -> int:
+        rows = self.read("SELECT value FROM totals WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else 0
 
     def totals(self) -> dict[str, int]:
         return dict(self.read("SELECT name, value FROM totals"))

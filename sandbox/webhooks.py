@@ -65,8 +65,8 @@ class Deliverer:
         self._secret = secret
         self._wake = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        store.on_commit = self._wake.set
-        faults.on_change = self._wake.set
+        store.on_commit(self._wake.set)
+        faults.on_change(self._wake.set)
 
     async def run(self) -> None:
         """Delivers until cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -92,3 +93,25 @@ def test_it_listens_on_the_given_host_only(state_path: Path) -> None:
         assert mine == [f"0100007F:{sandbox.port:04X}"]
         everywhere = Path("/proc/net/tcp6")
         assert not everywhere.exists() or f":{sandbox.port:04X} 0000" not in everywhere.read_text()
+
+
+def test_a_file_from_before_there_were_balances_is_filled_in(state_path: Path) -> None:
+    """`state_version_1.sql` is what a sandbox of that version had written: two charges, one refunded by €10."""
+    state_path.parent.mkdir()
+    with sqlite3.connect(state_path) as old:
+        old.executescript((Path(__file__).parent / "state_version_1.sql").read_text())
+    old.close()
+    with Sandbox(state_path) as sandbox:
+        available = {money.currency: money.amount for money in sandbox.stripe.v1.balance.retrieve().available}
+        assert available == {"eur": 2500 - 63 - 1000, "usd": 100 - 27}
+        charges = {charge.amount: charge for charge in sandbox.stripe.v1.charges.list().data}
+        assert charges[700].balance_transaction is None
+        booked = sandbox.stripe.v1.balance_transactions.list().data
+        assert [(one.type, one.net) for one in booked] == [("charge", 73), ("refund", -1000), ("charge", 2437)]
+        assert booked[2].id == charges[2500].balance_transaction
+        assert sandbox.stripe.v1.refunds.list().data[0].balance_transaction == booked[1].id
+        assert sandbox.stripe.v1.refunds.create({"charge": charges[2500].id}).amount == 1500
+        sandbox.kill()
+        sandbox.restart()
+        available = {money.currency: money.amount for money in sandbox.stripe.v1.balance.retrieve().available}
+        assert available == {"eur": -63, "usd": 73}

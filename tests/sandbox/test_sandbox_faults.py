@@ -128,6 +128,7 @@ def test_switches_are_shown_changed_one_by_one_and_reset(sandbox: Sandbox) -> No
     assert fresh == {
         "answer_lost_after_charging": 0,
         "delay_ms": 0,
+        "settle_delay_ms": 1000,
         "webhook_delay_ms": 0,
         "webhook_twice": False,
         "webhook_reverse_order": False,

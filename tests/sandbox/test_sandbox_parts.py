@@ -50,7 +50,7 @@ async def test_a_unit_is_done_whole_or_not_at_all(store: Store) -> None:
 
 async def test_units_of_one_turn_share_a_commit(store: Store) -> None:
     commits: list[None] = []
-    store.on_commit = lambda: commits.append(None)
+    store.on_commit(lambda: commits.append(None))
 
     async def write() -> None:
         with store.unit():
