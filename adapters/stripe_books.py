@@ -28,6 +28,16 @@ class StripeBooks(StripeClient):
             if refund.charge is not None:
                 yield checked(refund.booked)
 
+    async def find_charge(self, charge_id: str) -> BookedCharge | None:
+        """See `domain.ports.PaymentBooks`."""
+        charge = await self._find(self._v1.charges.retrieve_async(charge_id), ChargeObject)
+        return checked(charge.booked) if charge is not None and charge.status == SUCCEEDED else None
+
+    async def find_refund(self, refund_id: str) -> BookedRefund | None:
+        """See `domain.ports.PaymentBooks`."""
+        refund = await self._find(self._v1.refunds.retrieve_async(refund_id), RefundObject)
+        return None if refund is None else checked(refund.booked)
+
 
 def _between(since: datetime, until: datetime) -> dict[str, Any]:
     """Stripe counts whole seconds: what was made within one belongs to its beginning."""

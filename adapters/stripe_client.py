@@ -83,6 +83,17 @@ class StripeClient:
         except stripe.StripeError as error:
             raise unavailable(error) from error
 
+    async def _find(self, call: Awaitable[Any], shape: type[T]) -> T | None:
+        """An object by its id; None when Stripe knows none."""
+        try:
+            return read((await self._call(call)).to_dict(), shape)
+        except stripe.InvalidRequestError as error:
+            if error.code == "resource_missing":
+                return None
+            raise unavailable(error) from error
+        except stripe.StripeError as error:
+            raise unavailable(error) from error
+
     async def _all(
         self, fetch: Callable[..., Awaitable[Any]], parameters: dict[str, Any], shape: type[T]
     ) -> AsyncIterator[T]:

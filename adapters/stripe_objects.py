@@ -175,7 +175,9 @@ class RefundObject(Tagged, kw_only=True):
 
     def booked(self) -> BookedRefund:
         """Raises `msgspec.ValidationError`."""
-        return BookedRefund(self.made(None), id_of(self.payment_intent), self.has_failed(), at(self.created))
+        return BookedRefund(
+            self.uuid("order_id"), self.made(None), id_of(self.payment_intent), self.has_failed(), at(self.created)
+        )
 
 
 class AccountObject(Tagged):

@@ -23,6 +23,7 @@ COMMANDS = {
     "parked": ("cli.parked:parked", "List, show, retry or drop events that could not be projected."),
     "audit": ("cli.audit.commands:audit", "Show everything that happened to a ticket, an order or an account."),
     "what-if": ("cli.what_if.command:what_if", "Replay the log under another rule and show the difference."),
+    "reconcile": ("cli.reconcile:reconcile", "Compare the log with Stripe's books, and take in what it was not told."),
     "backup": ("cli.backup.commands:backup", "Write a backup of the database, with its checks."),
     "restore": ("cli.backup.commands:restore", "Put a backup in the place of the database."),
     "repair": ("cli.repair:repair", "Bring Kafka and the read models in line with the event log after a restore."),

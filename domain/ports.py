@@ -173,6 +173,8 @@ class BookedCharge:
 class BookedRefund:
     """A refund in Stripe's books."""
 
+    order_id: UUID | None
+    """None: its metadata name no order."""
     refund: RefundMade
     payment_intent_id: str | None
     failed: bool
@@ -187,3 +189,12 @@ class PaymentBooks(Protocol):
 
     def refunds(self, since: datetime, until: datetime) -> AsyncIterator[BookedRefund]:
         """Refunds made in this time (the end excluded), the newest first."""
+
+    async def find_charge(self, charge_id: str) -> BookedCharge | None:
+        """One charge that succeeded; None if there is none."""
+
+    async def find_refund(self, refund_id: str) -> BookedRefund | None:
+        """One refund, failed or not; None if there is none."""
+
+    async def order_of(self, payment_intent_id: str) -> UUID | None:
+        """Which order an intent is of; None when it is not of this house."""

@@ -131,9 +131,7 @@ def _order_refunded(data: OrderRefunded) -> Postings:
 def _taken_back(taken: Iterable[TakenBack], currency: str, reference: str | None, number: int | None) -> Postings:
     for back in taken:
         of = {"party": back.seller_id, "ticket_id": back.ticket_id}
-        yield Posting(
-            SELLERS, back.from_seller, currency, reference, number, quantity=-back.quantity or None, **of
-        )
+        yield Posting(SELLERS, back.from_seller, currency, reference, number, quantity=-back.quantity or None, **of)
         yield Posting(HOUSE, back.from_house, currency, reference, number, **of)
 
 

@@ -20,7 +20,8 @@ from domain.marketplace import Marketplace
 from domain.ports import PaymentGateway
 from projections.models import MODELS
 from projections.queries import Queries
-from streams import deadlines, liveness, payouts, pruning, reactions, sealing
+from projections.reconciling import Reconciling
+from streams import deadlines, liveness, payouts, pruning, reactions, reconciliation, sealing
 from streams.app import Timer, make_app
 from streams.attempts import Attempts
 from streams.deadlines import Deadlines
@@ -30,6 +31,7 @@ from streams.process import give_up, run_process
 from streams.project import Projector
 from streams.pruning import Pruning
 from streams.reactions import Reactions
+from streams.reconciliation import Reconciliation
 from streams.relay_state import Partition
 from streams.sealing import Sealing
 from streams.topics import TopicsError, prepare_cluster
@@ -80,6 +82,8 @@ def run(settings: Settings) -> None:
             watch = Liveness(pool, lambda: _assignment(app))
             marketplace = Marketplace(actors, settings.hold_seconds, terms=settings.terms)
             timers = _timers(pool, marketplace, gateway, watch)
+            reconciling = Reconciliation(Reconciling(pool), marketplace, gateway, gateway)
+            timers.append(Timer("reconciliation", reconciliation.INTERVAL_SECONDS, reconciling.tick))
             projectors = {model: Projector(projection, pool) for model, projection in MODELS.items()}
             app = make_app(bootstrap_servers, projectors, timers, datadir)
             await _run_app(app, watch, stop)

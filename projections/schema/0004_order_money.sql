@@ -16,6 +16,7 @@ ALTER TABLE buyer_orders
     DROP COLUMN refunded_charge_id,
     DROP COLUMN refund_id;
 CREATE INDEX buyer_orders_moves_due ON buyer_orders (updated_at, id) WHERE moves_due > 0;
+CREATE INDEX buyer_orders_intent_any ON buyer_orders (updated_at, id) WHERE intent_open;
 CREATE INDEX buyer_orders_unsettled ON buyer_orders (updated_at, id) WHERE unsettled_charge_id IS NOT NULL;
 CREATE INDEX buyer_orders_payout ON buyer_orders (payout_at, id) WHERE payout_at IS NOT NULL;
 

@@ -188,9 +188,7 @@ class Life:
         charge_id = f"ch_{len(self.order.charge_ids) + 1}"
         charge = Charge(self.order.payment_intent_id, charge_id, self.order.total)
         self.stripe[charge.money.currency] += charge.money.amount
-        self.order.take_charge(
-            charge, self._stamp(), terms=self.terms, payout_at=self.now, refund_reason=refund_reason
-        )
+        self.order.take_charge(charge, self._stamp(), terms=self.terms, payout_at=self.now, refund_reason=refund_reason)
 
     def _note_refund(self, number: int | None, charge_id: str, money: Money) -> None:
         before = len(self.order.refunds), self._refunds("succeeded")

@@ -215,4 +215,3 @@ async def test_a_rebuilt_ledger_is_the_same_table(
     await rebuild(pool, EventLog(pool), [BUYER_ORDERS])
     assert ask(database_url, described) == before
     assert ask(database_url, "SELECT 1 FROM pg_class WHERE relnamespace = 'rebuild'::regnamespace") == []
-

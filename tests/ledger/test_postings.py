@@ -222,5 +222,3 @@ def test_an_order_completed_by_an_earlier_version_is_not_divided() -> None:
     old = replace(event, data=OrderCompleted("ch_1", None, 0, (), None))
     assert postings(event)
     assert postings(old) == ()
-
-

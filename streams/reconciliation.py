@@ -1,0 +1,267 @@
+"""Compares the log with Stripe's books, and tells the log what it was never told.
+
+Webhooks are lost, answers too; what became of an intent is asked for here until it is known. What Stripe has and the
+log has not is told to the order as if its webhook had come: the order decides, as always. What the log has and Stripe
+has not, or has otherwise, no rule can mend: it is a difference for a person.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+
+from domain.errors import DomainError
+from domain.marketplace import Ask, Marketplace
+from domain.money import Money
+from domain.order import INTENT_CANCELED, ChargeFailure, Order
+from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway, PaymentUnavailable
+from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling
+from streams.house import house_cause
+
+INTERVAL_SECONDS = 5.0
+
+PAGE = 50
+"""Intents asked about in one tick: ten requests a second, a tenth of what Stripe allows."""
+
+QUIET = timedelta(minutes=2)
+"""Before that, the answer or the webhook is still on its way."""
+
+COMPARE_EVERY = timedelta(hours=1)
+WINDOW, MARGIN = timedelta(hours=25), timedelta(minutes=15)
+"""The day that the timer compares, and how long the newest of it may still be on its way."""
+
+AROUND = timedelta(hours=1)
+"""Stripe's time of a charge is not the log's: the books are read so much further on both sides, and beyond that ids
+are asked for one by one."""
+
+BATCH = 100
+
+STUCK_ATTEMPTS = 5
+MAX_STUCK = 1_000
+
+B = TypeVar("B", BookedCharge, BookedRefund)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that Stripe and the log tell differently."""
+
+    kind: str
+    """`not_in_log`, `not_at_stripe`, `foreign`, `failed_at_stripe` or `stuck`."""
+    what: str
+    """`ChargeCreated`, `RefundCreated`: what the log says of it; or the reaction that is stuck."""
+    order_id: UUID | None
+    reference: str
+    """Stripe's id."""
+    money: Money | None
+    detail: str
+    is_fixed: bool
+    """Nothing is left to do."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one comparison came to."""
+
+    since: datetime
+    until: datetime
+    intents: int = 0
+    """Intents without a known end that Stripe was asked about."""
+    ended: int = 0
+    """Of these, those that had come to one."""
+    compared: Counter[str] = field(default_factory=Counter)
+    """Of Stripe's books, by kind (`CHARGES`, `REFUNDS`)."""
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(
+        self,
+        kind: str,
+        what: str,
+        order_id: UUID | None,
+        reference: str,
+        *,
+        money: Money | None = None,
+        detail: str = "",
+        is_fixed: bool = False,
+    ) -> None:
+        self.differences.append(Difference(kind, what, order_id, reference, money, detail, is_fixed))
+
+    @property
+    def open_differences(self) -> list[Difference]:
+        return [difference for difference in self.differences if not difference.is_fixed]
+
+
+class Reconciliation:
+    """Used by the worker's timer and by `stagedoor reconcile`."""
+
+    def __init__(
+        self, reading: Reconciling, marketplace: Marketplace, gateway: PaymentGateway, books: PaymentBooks
+    ) -> None:
+        self._reading = reading
+        self._marketplace = marketplace
+        self._gateway = gateway
+        self._books = books
+        self._last: OpenIntent | None = None
+        self._compared_at: datetime | None = None
+
+    async def tick(self) -> None:
+        """Asks about the next page of intents, and compares a day each hour; never raises."""
+        try:
+            page = await self._reading.open_intents(datetime.now(UTC) - QUIET, PAGE, self._last)
+            for intent in page:
+                await self.ask(intent)
+            self._last = page[-1] if len(page) == PAGE else None
+            await self._compare_by_the_hour()
+        except (psycopg.Error, PaymentUnavailable) as error:
+            log.warning("reconciliation waits (%s)", type(error).__name__)
+        except Exception:
+            log.exception("reconciliation failed; it is tried again")
+
+    async def everything(self, since: datetime, until: datetime) -> Report:
+        """All intents without a known end, and the books of this time.
+
+        Raises:
+            PaymentUnavailable, psycopg.OperationalError.
+        """
+        report, begun = Report(since, until), datetime.now(UTC)
+        last: OpenIntent | None = None
+        while page := await self._reading.open_intents(begun, PAGE, last):
+            last = page[-1]
+            for intent in page:
+                report.intents += 1
+                report.ended += await self.ask(intent)
+        await self.compare(report)
+        return report
+
+    async def ask(self, intent: OpenIntent) -> bool:
+        """Asks what became of an intent, and tells the order; whether it has come to an end."""
+        seen = await self._gateway.fetch(intent.payment_intent_id)
+        try:
+            if seen.charge is not None:
+                await self._marketplace.take_charge(intent.order_id, seen.charge, _ask())
+            elif seen.status == "canceled":
+                failure = ChargeFailure(intent.payment_intent_id, INTENT_CANCELED)
+                await self._marketplace.note_failure(intent.order_id, failure, _ask())
+            else:
+                return False
+        except DomainError as error:
+            log.error("intent %s of order %s: %s", intent.payment_intent_id, intent.order_id, error)
+            return False
+        return True
+
+    async def compare(self, report: Report) -> None:
+        """Stripe's charges and refunds of the report's time with the ledger's, and the other way round."""
+        since, until = report.since - AROUND, report.until + AROUND
+        seen = {
+            CHARGES: await self._look(CHARGES, self._books.charges(since, until), report),
+            REFUNDS: await self._look(REFUNDS, self._books.refunds(since, until), report),
+        }
+        for kind, at_stripe in seen.items():
+            for booked in await self._reading.booked(kind, report.since, report.until):
+                money = at_stripe.get(booked.reference) or await self._find(kind, booked.reference)
+                if money != booked.money:
+                    detail = "" if money is None else f"Stripe has {money}"
+                    report.add(
+                        "not_at_stripe", kind, booked.order_id, booked.reference, money=booked.money, detail=detail
+                    )
+        for stuck in await self._reading.stuck(STUCK_ATTEMPTS, MAX_STUCK):
+            detail = f"tried {stuck.attempts} times: {stuck.last_error}"
+            report.add("stuck", stuck.reaction, stuck.order_id, "", detail=detail)
+
+    async def _find(self, kind: str, reference: str) -> Money | None:
+        """What Stripe has under an id, whenever it was made."""
+        if kind == CHARGES:
+            charge = await self._books.find_charge(reference)
+            return None if charge is None else charge.charge.money
+        refund = await self._books.find_refund(reference)
+        return None if refund is None else refund.refund.money
+
+    async def _look(self, kind: str, books: AsyncIterator[B], report: Report) -> dict[str, Money]:
+        """Goes through Stripe's side, and mends what the log lacks. Returns what there is: id → money."""
+        found: dict[str, Money] = {}
+        batch: list[B] = []
+        async for booked in books:
+            found[_reference(booked)] = _money(booked)
+            batch.append(booked)
+            if len(batch) == BATCH:
+                await self._look_at(kind, batch, report)
+                batch = []
+        await self._look_at(kind, batch, report)
+        return found
+
+    async def _look_at(self, kind: str, batch: list[B], report: Report) -> None:
+        owners = [booked.order_id or await self._owner(booked) for booked in batch]
+        named = [(owner, booked) for owner, booked in zip(owners, batch, strict=True) if owner is not None]
+        known = await self._reading.known(
+            kind, [owner for owner, _ in named], [_reference(booked) for _, booked in named]
+        )
+        for owner, booked in zip(owners, batch, strict=True):
+            if not report.since <= booked.created_at < report.until:
+                continue
+            report.compared[kind] += 1
+            if owner is None:
+                detail = "it names no order of this house"
+                report.add(
+                    "foreign", kind, None, _reference(booked), money=_money(booked), detail=detail, is_fixed=True
+                )
+            elif isinstance(booked, BookedRefund) and booked.failed:
+                await self._tell(owner, booked, report, "failed_at_stripe")
+            elif _reference(booked) not in known:
+                await self._tell(owner, booked, report, "not_in_log")
+
+    async def _owner(self, booked: BookedCharge | BookedRefund) -> UUID | None:
+        """The order that the intent names; what is made by hand at Stripe names none itself."""
+        intent_id = booked.charge.payment_intent_id if isinstance(booked, BookedCharge) else booked.payment_intent_id
+        return None if intent_id is None else await self._books.order_of(intent_id)
+
+    async def _tell(self, order_id: UUID, booked: BookedCharge | BookedRefund, report: Report, kind: str) -> None:
+        """Tells the order, as a webhook would have. It is a difference if that was news: the ledger may only lag."""
+        what = CHARGES if isinstance(booked, BookedCharge) else REFUNDS
+        reference, money = _reference(booked), _money(booked)
+        try:
+            before = await self._marketplace.look(order_id, _ask())
+            if isinstance(booked, BookedCharge):
+                after = await self._marketplace.take_charge(order_id, booked.charge, _ask())
+            elif booked.failed:
+                after = await self._marketplace.note_refund_failure(order_id, reference, _ask())
+            else:
+                after = await self._marketplace.note_refund(order_id, booked.refund, _ask())
+        except DomainError as error:
+            report.add(kind, what, order_id, reference, money=money, detail=str(error))
+        else:
+            if after != before:
+                report.add(kind, what, order_id, reference, money=money, is_fixed=True)
+
+    async def _compare_by_the_hour(self) -> None:
+        now = datetime.now(UTC)
+        if self._compared_at is not None and now - self._compared_at < COMPARE_EVERY:
+            return
+        self._compared_at = now
+        report = Report(now - WINDOW, now - MARGIN)
+        await self.compare(report)
+        for found in report.differences:
+            level = logging.WARNING if found.is_fixed else logging.ERROR
+            log.log(
+                level, "%s %s of order %s: %s %s", found.what, found.reference, found.order_id, found.kind, found.detail
+            )
+
+
+def _reference(booked: BookedCharge | BookedRefund) -> str:
+    return booked.charge.charge_id if isinstance(booked, BookedCharge) else booked.refund.refund_id
+
+
+def _money(booked: BookedCharge | BookedRefund) -> Money:
+    return booked.charge.money if isinstance(booked, BookedCharge) else booked.refund.money
+
+
+def _ask() -> Ask[Order, int]:
+    return Ask(house_cause(), lambda order: order.version)

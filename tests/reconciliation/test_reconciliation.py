@@ -1,0 +1,255 @@
+"""The log against Stripe's books: what was never told is taken in, what no rule can mend is listed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import msgspec
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.reconcile import reconcile
+from domain.marketplace import Ask
+from domain.money import Money
+from domain.order import Charge
+from projections.reconciling import CHARGES, REFUNDS, Reconciling
+from streams.house import house_cause
+from streams.reconciliation import STUCK_ATTEMPTS, Difference, Reconciliation, Report
+from tests.api.house import SECRET_KEY, House, Person, running_house, running_sandbox, settings_of
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """Stripe's webhooks never come here."""
+    async with (
+        running_sandbox(tmp_path / "stripe.db") as stripe,
+        running_house(settings_of(database_url, tmp_path, stripe_api_base=stripe)) as opened,
+    ):
+        yield opened
+
+
+def reconciliation(house: House) -> Reconciliation:
+    services = house.services
+    return Reconciliation(Reconciling(services.pool), services.marketplace, services.gateway, services.gateway)
+
+
+async def reconciled(house: House) -> Report:
+    await house.project()
+    now = datetime.now(UTC)
+    report = await reconciliation(house).everything(now - timedelta(hours=1), now + timedelta(minutes=1))
+    await house.project()
+    return report
+
+
+async def at_stripe(house: House, path: str, **form: str) -> Any:
+    """What somebody does with Stripe's API, past this house."""
+    headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{house.sandbox_url}/v1/{path}", data=form, headers=headers) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def paid(house: House) -> tuple[Person, Any]:
+    """A buyer and an order that is paid."""
+    _, buyer, _, order = await house.ordered()
+    assert (await house.pay(buyer, order["id"])).status == 201
+    return buyer, (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body
+
+
+async def seen(house: House, buyer: Person, order: Any) -> Any:
+    return (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body
+
+
+async def test_where_nothing_is_wrong_nothing_is_changed(house: House) -> None:
+    buyer, order = await paid(house)
+    report = await reconciled(house)
+    assert (report.differences, report.compared, report.intents) == ([], {CHARGES: 1}, 0)
+    assert (await seen(house, buyer, order))["version"] == order["version"]
+
+
+async def test_a_payment_of_which_nobody_told_completes_its_order(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    await at_stripe(house, f"payment_intents/{intent_id}/confirm", payment_method="pm_card_visa")
+    report = await reconciled(house)
+    assert (report.intents, report.ended, report.differences) == (1, 1, [])
+    assert (await seen(house, buyer, order))["status"] == "completed"
+
+
+async def test_an_intent_that_was_closed_at_stripe_is_closed_here(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    await at_stripe(house, f"payment_intents/{intent_id}/cancel")
+    report = await reconciled(house)
+    assert (report.intents, report.ended) == (1, 1)
+    assert (await reconciled(house)).intents == 0
+
+
+async def test_an_intent_that_still_waits_is_left_alone(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    await house.pay(buyer, order["id"], None)
+    report = await reconciled(house)
+    assert (report.intents, report.ended, report.differences) == (1, 0, [])
+    assert (await seen(house, buyer, order))["status"] == "awaiting_payment"
+
+
+async def test_a_charge_of_which_nobody_told_is_found_in_the_books(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    confirmed = await at_stripe(house, f"payment_intents/{intent_id}/confirm", payment_method="pm_card_visa")
+    await house.project()
+    now = datetime.now(UTC)
+    report = Report(now - timedelta(hours=1), now + timedelta(minutes=1))
+    await reconciliation(house).compare(report)
+    charge_id = confirmed["latest_charge"]
+    assert report.differences == [
+        Difference("not_in_log", CHARGES, UUID(order["id"]), charge_id, Money(2500, "EUR"), "", True)
+    ]
+    await house.project()
+    assert (await seen(house, buyer, order))["status"] == "completed"
+
+
+async def test_a_refund_made_by_hand_at_stripe_undoes_the_order(house: House) -> None:
+    buyer, order = await paid(house)
+    refund = await at_stripe(house, "refunds", charge=order["charge_id"])
+    report = await reconciled(house)
+    assert [(found.kind, found.what, found.reference, found.is_fixed) for found in report.differences] == [
+        ("not_in_log", REFUNDS, refund["id"], True)
+    ]
+    assert report.open_differences == []
+    order = await seen(house, buyer, order)
+    assert (order["status"], order["refund_id"]) == ("refunded", refund["id"])
+    assert (await reconciled(house)).differences == []
+
+
+async def test_a_charge_that_stripe_does_not_have_is_a_difference(house: House) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    charge = Charge(intent_id, "ch_made_up", Money(2500, "EUR"))
+    await house.services.marketplace.take_charge(UUID(order["id"]), charge, Ask(house_cause(), lambda _: None))
+    report = await reconciled(house)
+    assert [(found.kind, found.reference, found.is_fixed) for found in report.open_differences] == [
+        ("not_at_stripe", "ch_made_up", False)
+    ]
+
+
+async def test_a_charge_of_another_amount_is_a_difference(house: House, database_url: str) -> None:
+    _, order = await paid(house)
+    await house.project()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE ledger SET amount = 2 * amount WHERE type = 'ChargeCreated'")
+    report = await reconciled(house)
+    assert [(found.kind, found.reference, found.detail) for found in report.open_differences] == [
+        ("not_at_stripe", order["charge_id"], "Stripe has 25.00 EUR")
+    ]
+
+
+async def test_a_second_payment_for_an_order_by_somebody_else_is_never_taken(house: House) -> None:
+    buyer, order = await paid(house)
+    intent = await at_stripe(
+        house, "payment_intents", amount="2500", currency="eur", **{"metadata[order_id]": order["id"]}
+    )
+    await at_stripe(house, f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa")
+    report = await reconciled(house)
+    assert [(found.kind, found.is_fixed, found.detail) for found in report.differences] == [
+        ("not_in_log", False, "the charge is of another payment intent")
+    ]
+    assert (await seen(house, buyer, order))["version"] == order["version"]
+
+
+async def test_what_is_of_another_house_on_the_same_account_is_said_and_left(house: House) -> None:
+    await house.ordered()
+    intent = await at_stripe(house, "payment_intents", amount="100", currency="eur")
+    await at_stripe(house, f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa")
+    report = await reconciled(house)
+    assert [(found.kind, found.order_id) for found in report.differences] == [("foreign", None)]
+    assert report.open_differences == []
+
+
+async def test_work_that_fails_again_and_again_is_listed(house: House, database_url: str) -> None:
+    _, order = await paid(house)
+    await house.services.marketplace.refund_order(
+        UUID(order["id"]), uuid4(), None, Ask(house_cause(), lambda _: None), admin=True
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO reaction_attempts VALUES (%s, 'move_money', %s, now(), 'PaymentUnavailable: no')",
+            (order["id"], STUCK_ATTEMPTS),
+        )
+    (found,) = (await reconciled(house)).open_differences
+    assert (found.kind, found.what, found.order_id) == ("stuck", "move_money", UUID(order["id"]))
+
+
+async def test_the_timer_asks_about_what_has_been_quiet(house: House, database_url: str) -> None:
+    _, buyer, _, order = await house.ordered()
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    await at_stripe(house, f"payment_intents/{intent_id}/confirm", payment_method="pm_card_visa")
+    await house.project()
+    timer = reconciliation(house)
+    await timer.tick()
+    assert (await seen(house, buyer, order))["status"] == "awaiting_payment", "its answer may be on its way"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE buyer_orders SET updated_at = now() - interval '3 minutes'")
+    await timer.tick()
+    await house.project()
+    assert (await seen(house, buyer, order))["status"] == "completed"
+
+
+# The command --------------------------------------------------------------------------------------------------------
+
+
+async def stagedoor(house: House, *arguments: str, **environment: str) -> Result:
+    variables = house.services.settings.as_environment() | environment
+    return await asyncio.to_thread(CliRunner().invoke, reconcile, arguments, env=variables)
+
+
+async def test_the_command_mends_lists_and_says_so_by_its_exit_code(house: House) -> None:
+    _, order = await paid(house)
+    refund = await at_stripe(house, "refunds", charge=order["charge_id"])
+    await house.project()
+    said = await stagedoor(house)
+    assert said.exit_code == 0
+    what = f"refund {refund['id']} 25.00 EUR of order {order['id']}: the log did not have it: mended"
+    assert said.stdout.splitlines()[1:] == [
+        "0 payments without a known end: 0 have come to one",
+        "1 charges and 1 refunds of Stripe's compared",
+        what,
+        "1 differences, 0 to be looked at",
+    ]
+    await house.project()
+    assert (await stagedoor(house)).stdout.splitlines()[-1] == "no difference"
+
+
+async def test_what_is_left_is_exit_code_1(house: House, database_url: str) -> None:
+    _, order = await paid(house)
+    await house.project()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE ledger SET reference = 'ch_made_up' WHERE type = 'ChargeCreated'")
+    said = await stagedoor(house, "--json")
+    assert said.exit_code == 1
+    (found,) = msgspec.json.decode(said.stdout)["differences"]
+    assert (found["kind"], found["reference"], found["order_id"]) == ("not_at_stripe", "ch_made_up", order["id"])
+
+
+@pytest.mark.parametrize("arguments", [("--day", "yesterday"), ("--day", "2999-01-01"), ("--days", "0"), ("extra",)])
+async def test_wrong_input_is_said(house: House, arguments: tuple[str, ...]) -> None:
+    said = await stagedoor(house, *arguments)
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert "Traceback" not in said.stderr
+
+
+async def test_a_stripe_that_is_away_is_said(house: House) -> None:
+    await house.ordered()
+    said = await stagedoor(house, STRIPE_API_BASE="http://127.0.0.1:1")
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert "Stripe does not answer" in said.stderr
