@@ -89,13 +89,16 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/installed
 
 # Pins stay as they are where they still fit; `make lock UPGRADE=--upgrade` takes the newest of everything.
 UPGRADE ?=
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	$(UPGRADE) pyproject.toml requirements/build.in
+COMPILE_ANY := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	$(UPGRADE)
+COMPILE := $(COMPILE_ANY) pyproject.toml requirements/build.in
 
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 2; }
 	@echo "requirements/runtime.txt"; $(COMPILE) -o requirements/runtime.txt
 	@echo "requirements/dev.txt"; $(COMPILE) --extra dev -c requirements/runtime.txt -o requirements/dev.txt
+	@echo "requirements/localstripe.txt"; $(COMPILE_ANY) requirements/localstripe.in -c requirements/runtime.txt \
+	  -o requirements/localstripe.txt
 
 clean:
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

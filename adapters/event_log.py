@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,10 @@ _EVENTS = (
     "SELECT topic, state FROM stored_events WHERE originator_id = %s"
     " AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"
 )
+_NAMING = (
+    "SELECT topic, state, notification_id FROM stored_events WHERE originator_id = %s AND originator_version > %s"
+    " AND originator_version <= %s AND position(%s::bytea IN state) > 0 ORDER BY originator_version LIMIT %s"
+)
 _LAST_VERSION = "SELECT COALESCE(max(originator_version), 0) FROM stored_events WHERE originator_id = %s"
 
 
@@ -52,6 +56,19 @@ class EventLog:
     async def history(self, aggregate_id: UUID, *, after_version: int = 0, limit: int = 100) -> list[PublishedEvent]:
         """One aggregate's events, oldest first."""
         return await self._published(_HISTORY, (aggregate_id, after_version, limit))
+
+    async def naming(
+        self, aggregate_id: UUID, name: UUID, since: datetime, until: datetime, *, limit: int
+    ) -> list[PublishedEvent]:
+        """One aggregate's events of a time, both ends included, that have an id in them, oldest first.
+
+        It reads all that happened to the aggregate in that time.
+        """
+        async with self._pool.connection() as connection:
+            last = await _one(connection, _LAST_VERSION, (aggregate_id,))
+            low = await _version_at(connection, aggregate_id, since - timedelta(microseconds=1), last)
+            high = await _version_at(connection, aggregate_id, until, last)
+        return await self._published(_NAMING, (aggregate_id, low, high, str(name).encode(), limit))
 
     async def aggregate(
         self, kind: type[TAggregate], aggregate_id: UUID, *, as_of: datetime | None = None

@@ -16,7 +16,7 @@ from domain.ports import PaymentUnavailable
 
 log = logging.getLogger(__name__)
 
-API_VERSION = "2026-07-29.dahlia"
+API_VERSION = "2026-08-26.dahlia"
 """Pinned, whatever the account's or the package's default is. From 2026-09-30.endive on Stripe refuses
 `payment_method_types` (docs.stripe.com/changelog/endive/2026-09-30); its successor, `allowed_payment_method_types`, is
 not known to the sandbox and to localstripe. This version is understood by all of them."""

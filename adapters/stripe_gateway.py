@@ -19,7 +19,6 @@ from adapters.stripe_amounts import to_stripe
 from adapters.stripe_books import StripeBooks
 from adapters.stripe_client import checked, read, unavailable
 from adapters.stripe_objects import (
-    BalanceTransaction,
     ChargeObject,
     DeclineAnswer,
     PaymentIntent,
@@ -102,13 +101,8 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
 
     async def settlement(self, charge_id: str) -> Settlement | None:
         """See `domain.ports.PaymentGateway`."""
-        charge = await self._ask(
-            self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]}), ChargeObject
-        )
-        booked = charge.balance_transaction
-        if isinstance(booked, str):
-            booked = await self._ask(self._v1.balance_transactions.retrieve_async(booked), BalanceTransaction)
-        return None if booked is None else checked(booked.settlement)
+        retrieve = self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
+        return (await self._ask(retrieve, ChargeObject)).settlement()
 
     async def order_of(self, payment_intent_id: str) -> UUID | None:
         """Which order an intent is of; None when it is not of this house.

@@ -24,6 +24,7 @@ from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.tasks import end
 from adapters.token_keys import TokenKeys
+from api.account_looks import AccountLooks
 from api.addresses import Addresses
 from api.auth import LIFETIME, AccessTokens
 from api.bodies import MAX_BODY_BYTES
@@ -43,6 +44,7 @@ from api.ticket_pages import listing_reader, page_reader
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
+from projections.payout_queries import PayoutQueries
 from projections.queries import Queries
 
 POOL_SIZE = 10
@@ -123,6 +125,8 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         queries=queries,
         listings=SharedReads(listing_reader(queries), at_once=2, keys_in_a_look=100),
         pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),
+        balances=SharedReads(PayoutQueries(pool).balances, at_once=2, keys_in_a_look=10),
+        account_looks=AccountLooks(gateway),
         log=EventLog(pool),
         gateway=gateway,
         webhook_secrets=tuple(secret.strip() for secret in webhook_secrets.split(",") if secret.strip()),

@@ -6,7 +6,7 @@ The domain checks them again; what only the edge knows (lengths of names and pas
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -38,6 +38,28 @@ HoldSeconds = Annotated[
         ge=1, le=MAX_HOLD_SECONDS, description="How long an unpaid order keeps its tickets; null: the house's own time."
     ),
 ]
+RefundUntil = Annotated[
+    datetime, Meta(tz=True, description="Until then buyers may give tickets back; null: only the seller refunds.")
+]
+RefundFee = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MAX_AMOUNT,
+        description="Of each ticket that its buyer gives back the seller keeps so much: minor units of the price's"
+        " currency, at most the price.",
+    ),
+]
+RefundReason = Annotated[
+    Literal["buyer", "seller", "house", "stripe", "cancelled", "sold_out", "withdrawn", "paid_twice", "late"],
+    Meta(
+        description="Who wanted it: `buyer`, `seller`, `house` (an administrator), `stripe` (made there). Or why money"
+        " could not complete the order: it came after the buyer had `cancelled`, after others had bought the tickets"
+        " (`sold_out`), after the seller had `withdrawn` them, although it was paid already (`paid_twice`), or too"
+        " `late` (no more is known of the oldest orders)."
+    ),
+]
+ResellReturned = Annotated[bool, Meta(description="Whether what was refunded is on sale again.")]
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=4096, pattern=PLAIN_LINE)]

@@ -67,6 +67,12 @@ LETTERS_PER_EMAIL = Rule(burst=5, per_second=1 / 300)
 EXPORTS_PER_ACCOUNT = Rule(burst=10, per_second=0.01)
 """An export may read a great deal; nobody needs more than one in a while."""
 
+ONBOARDINGS_PER_ACCOUNT = Rule(burst=5, per_second=0.1)
+"""Each makes a link at Stripe. It is good once and for minutes, so somebody may need some of them."""
+
+DISPUTES_PER_ACCOUNT = Rule(burst=20, per_second=0.1)
+"""Each reads all that happened to the order's listings since; one with a dispute a day has time to read them."""
+
 
 class Buckets:
     """One rule's buckets. Used on one event loop."""
@@ -102,6 +108,8 @@ class Limits:
         self._links = Buckets(LETTERS_PER_ADDRESS)
         self._letters = Buckets(LETTERS_PER_EMAIL)
         self._exports = Buckets(EXPORTS_PER_ACCOUNT)
+        self._disputes = Buckets(DISPUTES_PER_ACCOUNT)
+        self._onboardings = Buckets(ONBOARDINGS_PER_ACCOUNT)
 
     def check_address(self, remote: str | None) -> None:
         """Any request."""
@@ -144,6 +152,16 @@ class Limits:
         """An export of all that is somebody's."""
         if self._enabled:
             _refuse(self._exports.take(user_id, time.monotonic()))
+
+    def check_disputes(self, user_id: UUID) -> None:
+        """The disputes of an order that has some."""
+        if self._enabled:
+            _refuse(self._disputes.take(user_id, time.monotonic()))
+
+    def check_onboarding(self, user_id: UUID) -> None:
+        """A link to where a seller tells Stripe who they are."""
+        if self._enabled:
+            _refuse(self._onboardings.take(user_id, time.monotonic()))
 
     def _check(self, buckets: Buckets, remote: str | None) -> None:
         if self._enabled:

@@ -21,6 +21,10 @@ from api.fields import (
     NewPassword,
     Password,
     Quantity,
+    RefundFee,
+    RefundReason,
+    RefundUntil,
+    ResellReturned,
     Secret,
     Text,
     Time,
@@ -117,6 +121,9 @@ class NewTicket(Model):
     quantity: Quantity
     description: Text | None = None
     hold_seconds: HoldSeconds | None = None
+    refund_until: RefundUntil | None = None
+    refund_fee: RefundFee = 0
+    resell_returned: ResellReturned = True
 
 
 class EventChanges(Model):
@@ -138,6 +145,9 @@ class TicketChanges(Model):
     quantity: Quantity | UnsetType = UNSET
     description: Text | UnsetType | None = UNSET
     hold_seconds: HoldSeconds | UnsetType | None = UNSET
+    refund_until: RefundUntil | UnsetType | None = UNSET
+    refund_fee: RefundFee | UnsetType = UNSET
+    resell_returned: ResellReturned | UnsetType = UNSET
 
 
 class Money(View):
@@ -163,6 +173,9 @@ class Ticket(View):
     quantity: Annotated[int, Meta(description="available + held + sold")]
     description: str | None
     hold_seconds: int | None
+    refund_until: RefundUntil | None
+    refund_fee: RefundFee
+    resell_returned: ResellReturned
     available: int
     held: int
     sold: int
@@ -201,6 +214,25 @@ class OrderItem(View):
     title: str
     quantity: int
     price: Annotated[Money, Meta(description="Of one ticket.")]
+    refunded: Annotated[int, Meta(description="Tickets that are the buyer's no more.")]
+    refund_until: Annotated[RefundUntil | None, Meta(description="As it was when they were ordered.")]
+    refund_fee: RefundFee
+
+
+class OrderRefund(View):
+    """Money of an order that goes back to its buyer."""
+
+    number: Annotated[int, Meta(description="1, 2, 3 … of the order.")]
+    amount: Money
+    reason: RefundReason
+    status: Annotated[
+        Literal["pending", "succeeded", "failed"],
+        Meta(description="`failed`: the card takes no money back, and a person of the house looks after it."),
+    ]
+    refund_id: Annotated[
+        str | None,
+        Meta(description="Stripe's; null: not made yet. Of a dispute: the buyer has the money from the bank."),
+    ]
 
 
 class Order(View):
@@ -215,12 +247,40 @@ class Order(View):
     expires_at: datetime
     payment_intent_id: str | None
     charge_id: str | None
-    refund_id: str | None
+    refund_id: Annotated[str | None, Meta(description="The newest that was made.")]
+    refunds: Annotated[list[OrderRefund], Meta(description="The oldest first.")]
+
+
+class SoldItem(OrderItem):
+    given_back: Annotated[Money, Meta(description="Of its money, to the buyer or to the buyer's bank.")]
+
+
+class SellersOrder(View):
+    """An order as a seller of it sees it: their own part, and nothing of the buyer or of how it was paid."""
+
+    id: UUID
+    version: int
+    status: Annotated[Literal["completed", "refunded"], Meta(description="Of their part.")]
+    items: list[SoldItem]
+    total: Annotated[Money, Meta(description="Of their items, as they were ordered.")]
+    given_back: Money
+    created_at: datetime
+    updated_at: datetime
 
 
 class OrderPage(View):
     items: list[Order]
     next_cursor: str | None
+
+
+class NewRefund(Model):
+    """What is left out: all that whoever asks may give back."""
+
+    items: Annotated[list[NewOrderItem], Meta(min_length=1, max_length=MAX_ITEMS)] | None = None
+    resell: Annotated[
+        bool | None,
+        Meta(description="Whether the tickets are on sale again, by default as their listing says; not for the buyer."),
+    ] = None
 
 
 class NewPayment(Model):

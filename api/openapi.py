@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -25,7 +26,7 @@ _DESCRIPTION = (
     "details (RFC 9457) with a stable `code`. An `Idempotency-Key` makes a POST happen once. Lists are paged."
 )
 _SAME_KEY = f"The same key and body again: the same answer, one effect. `{REPLAYED}: true` says it was given before."
-_ETAGGED = (models.Ticket, models.Order)
+_ETAGGED = (models.Ticket, models.Order, models.SellersOrder)
 _STRING: dict[str, Any] = {"type": "string"}
 _PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII; HTTP takes blanks at the ends of a header for none of it."""
@@ -68,8 +69,7 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     wanted: dict[type, None] = {models.Problem: None}
     for route in routes:
         for model in (route.body, route.query, *route.answers.values()):
-            if model is not None:
-                wanted[model] = None
+            wanted |= dict.fromkeys(_one_of(model))
     return msgspec.json.schema_components(list(wanted), ref_template=_REF)[1]
 
 
@@ -146,15 +146,17 @@ def _successes(route: Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, model in route.answers.items():
         headers: dict[str, Any] = {"X-Request-Id": {"schema": {**_STRING, "format": "uuid"}}}
-        if model in _ETAGGED or status == 304:  # noqa: PLR2004 - Not Modified
+        has_version = any(one in _ETAGGED for one in _one_of(model))
+        if has_version or status == 304:  # noqa: PLR2004 - Not Modified
             headers["ETag"] = {"schema": _STRING}
-        if status == 201 and model in _ETAGGED:  # noqa: PLR2004 - Created
+        if status == 201 and has_version:  # noqa: PLR2004 - Created
             headers["Location"] = {"schema": _STRING}
         if route.takes_key:
             headers[REPLAYED] = {"schema": {**_STRING, "enum": ["true"]}}
         response: dict[str, Any] = {"description": _TITLES[status], "headers": headers}
         if model is not None:
-            response["content"] = {JSON: {"schema": _ref(model)}}
+            refs = [_ref(one) for one in _one_of(model)]
+            response["content"] = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
         elif route.media is not None:
             response["content"] = {route.media: {"schema": _OBJECT if route.media == JSON else _STRING}}
         responses[str(status)] = response
@@ -189,6 +191,13 @@ def _failure(status: int, codes: list[str]) -> dict[str, Any]:
         "headers": headers,
         "content": {PROBLEM: {"schema": schema}},
     }
+
+
+def _one_of(model: type | UnionType | None) -> tuple[type, ...]:
+    """The models of which a body is one."""
+    if isinstance(model, UnionType):
+        return get_args(model)
+    return () if model is None else (model,)
 
 
 def _ref(model: type) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import asdict
@@ -15,12 +16,13 @@ from domain.errors import Invalid
 from domain.listing import EventDetails, Listing
 from domain.money import Money
 from domain.order import Item, Order
+from domain.payouts import Refund, Share
 from domain.published import PublishedEvent
 from domain.ticket import Ticket
 from projections.queries import OrderRow, TicketRow
 
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-"""Of an event. It may be over: what is imported can be a house's history."""
+"""Of an event, and until when its tickets are given back. It may be over: what is imported can be a house's history."""
 
 
 def ticket(source: Ticket | TicketRow) -> models.Ticket:
@@ -37,6 +39,9 @@ def ticket(source: Ticket | TicketRow) -> models.Ticket:
         quantity=listing.quantity,
         description=listing.description,
         hold_seconds=listing.hold_seconds,
+        refund_until=listing.refund_until,
+        refund_fee=listing.refund_fee,
+        resell_returned=listing.resell_returned,
         available=source.available,
         held=source.held,
         sold=source.sold,
@@ -62,6 +67,26 @@ def order(source: Order | OrderRow) -> models.Order:
         payment_intent_id=source.payment_intent_id,
         charge_id=source.charge_id,
         refund_id=source.refund_id,
+        refunds=[_refund(refund) for refund in source.refunds],
+    )
+
+
+def sellers_order(source: Order, seller_id: UUID) -> models.SellersOrder:
+    """A completed order as one of its sellers may see it, and no more of it."""
+    sold = [
+        (item, share) for item, share in zip(source.items, source.shares, strict=True) if item.seller_id == seller_id
+    ]
+    items = [_sold_item(item, share) for item, share in sold]
+    currency = source.total.currency
+    return models.SellersOrder(
+        id=source.id,
+        version=source.version,
+        status="completed" if any(item.kept for item, _ in sold) else "refunded",
+        items=items,
+        total=models.Money(sum(item.price.amount * item.quantity for item, _ in sold), currency),
+        given_back=models.Money(sum(item.given_back.amount for item in items), currency),
+        created_at=source.created_on,
+        updated_at=source.modified_on,
     )
 
 
@@ -84,11 +109,16 @@ def new_listing(body: models.NewTicket) -> Listing:
     event = body.event
     return Listing(
         title=body.title,
-        event=EventDetails(event.name, _utc(event.starts_at), event.venue, event.promoter, event.category),
+        event=EventDetails(
+            event.name, _utc("event.starts_at", event.starts_at), event.venue, event.promoter, event.category
+        ),
         price=Money(body.price.amount, body.price.currency),
         quantity=body.quantity,
         description=body.description,
         hold_seconds=body.hold_seconds,
+        refund_until=None if body.refund_until is None else _utc("refund_until", body.refund_until),
+        refund_fee=body.refund_fee,
+        resell_returned=body.resell_returned,
     )
 
 
@@ -99,9 +129,11 @@ def listing_change(body: models.TicketChanges) -> Callable[[Listing], Listing]:
         del changes["event"]
         event_changes = _given(body.event)
         if isinstance(body.event.starts_at, datetime):
-            event_changes["starts_at"] = _utc(body.event.starts_at)
+            event_changes["starts_at"] = _utc("event.starts_at", body.event.starts_at)
     if isinstance(body.price, models.Price):
         changes["price"] = Money(body.price.amount, body.price.currency)
+    if isinstance(body.refund_until, datetime):
+        changes["refund_until"] = _utc("refund_until", body.refund_until)
     return lambda listing: replace(listing, event=replace(listing.event, **event_changes), **changes)
 
 
@@ -109,10 +141,10 @@ def _given(body: models.Model) -> dict[str, Any]:
     return {name: value for name, value in asdict(body).items() if value is not UNSET}
 
 
-def _utc(moment: datetime) -> datetime:
+def _utc(field: str, moment: datetime) -> datetime:
     # As the client wrote it: in UTC it is off by a day at most, and an offset may lead out of the calendar.
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise Invalid("event.starts_at", f"expected a time of the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise Invalid(field, f"expected a time of the years {FIRST_YEAR} to {LAST_YEAR}")
     return moment.astimezone(UTC)
 
 
@@ -131,4 +163,27 @@ def _money(money: Money) -> models.Money:
 
 
 def _item(item: Item) -> models.OrderItem:
-    return models.OrderItem(item.ticket_id, item.title, item.quantity, _money(item.price))
+    return models.OrderItem(
+        item.ticket_id,
+        item.title,
+        item.quantity,
+        _money(item.price),
+        item.refunded,
+        item.refund_until,
+        item.refund_fee,
+    )
+
+
+def _sold_item(item: Item, share: Share) -> models.SoldItem:
+    given_back = models.Money(item.price.amount * item.quantity - share.gross, item.price.currency)
+    return models.SoldItem(**asdict(_item(item)), given_back=given_back)
+
+
+def _refund(refund: Refund) -> models.OrderRefund:
+    return models.OrderRefund(
+        refund.number,
+        _money(refund.money),
+        refund.reason,  # type: ignore[arg-type]  # the domain has these
+        refund.status,  # type: ignore[arg-type]  # and these three
+        refund.refund_id,
+    )

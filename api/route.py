@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import UnionType
 from typing import Any
 
 from aiohttp import web
@@ -23,11 +24,13 @@ class Access(Enum):
     SIGNED_IN = "anyone signed in, for themselves"
     OWNER = "the owner of the thing named in the path; others who are signed in get 403"
     PARTY = "whom the thing named belongs to; for others who are signed in it does not exist: 404"
+    PARTIES = "the buyer, whoever sells a ticket of it, and administrators; for others it does not exist: 404"
+    SELLERS = "whoever sells a ticket of it, and administrators; for others, the buyer too, it does not exist: 404"
     STRIPE = "whoever signs as Stripe"
 
     @property
     def needs_token(self) -> bool:
-        return self in (Access.SIGNED_IN, Access.OWNER, Access.PARTY)
+        return self in (Access.SIGNED_IN, Access.OWNER, Access.PARTY, Access.PARTIES, Access.SELLERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +41,8 @@ class Route:
     path: str
     handler: Handler
     access: Access
-    answers: Mapping[int, type | None]
-    """Status of a success → what its body is; None: no body, or one of `media`."""
+    answers: Mapping[int, type | UnionType | None]
+    """Status of a success → what its body is, or one of which it is; None: no body, or one of `media`."""
     media: str | None = None
     """The media type, or range, of a body that is not made of a model."""
     body: type[Model] | None = None

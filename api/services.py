@@ -18,6 +18,7 @@ from adapters.settings import Settings
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.token_keys import TokenKeys
+from api.account_looks import AccountLooks
 from api.addresses import Addresses
 from api.answers import Answer
 from api.auth import AccessTokens
@@ -30,6 +31,7 @@ from api.ticket_pages import TicketSearch
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
+from projections.payout_queries import Balance
 from projections.queries import Queries, TicketRow
 
 
@@ -44,6 +46,8 @@ class Services:
     queries: Queries
     listings: SharedReads[UUID, TicketRow]
     pages: SharedReads[TicketSearch, Answer]
+    balances: SharedReads[UUID, tuple[Balance, ...]]
+    account_looks: AccountLooks
     log: EventLog
     gateway: StripeGateway
     webhook_secrets: tuple[str, ...]

@@ -28,7 +28,7 @@ from domain.user import User
 def admin(email: str, revoke: bool) -> None:
     """Make the account with this EMAIL an administrator.
 
-    An administrator may read every order and every history.
+    An administrator may read every order and every history, and refund any order.
     """
     with running.database(Settings.from_environment()) as settings:
         asyncio.run(_appoint(settings, normalised(email), is_admin=not revoke))

@@ -20,11 +20,16 @@ COLUMNS = {
     "quantity": "quantity",
     "description": "description",
     "hold_seconds": "hold_seconds",
+    "refund_until": "refund_until",
+    "refund_fee": "refund_fee",
+    "resell_returned": "resell_returned",
 }
 """Every column and the field of `POST /api/tickets` it becomes."""
 
-OPTIONAL = ("promoter", "category", "description", "hold_seconds")
-WHOLE_NUMBERS = ("amount", "quantity", "hold_seconds")
+OPTIONAL = ("promoter", "category", "description", "hold_seconds", "refund_until", "refund_fee", "resell_returned")
+WHOLE_NUMBERS = ("amount", "quantity", "hold_seconds", "refund_fee")
+YES_OR_NO = {"true": True, "false": False}
+YES_OR_NO_COLUMN = "resell_returned"
 MOST_DIGITS = 18
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
@@ -82,9 +87,17 @@ def _row(place: str, columns: list[str], cells: list[str]) -> Row:
                 faults.append(f"{column}: is empty")
         elif column in WHOLE_NUMBERS and not _is_whole_number(text):
             faults.append(f"{column}: {text[:40]!r} is not a whole number{_hint(column)}")
+        elif column == YES_OR_NO_COLUMN and text.lower() not in YES_OR_NO:
+            faults.append(f"{column}: {text[:40]!r} is neither true nor false")
         else:
-            _put(body, COLUMNS[column], int(text) if column in WHOLE_NUMBERS else text)
+            _put(body, COLUMNS[column], _value(column, text))
     return BadRow(place, tuple(faults)) if faults else checked(place, body)
+
+
+def _value(column: str, text: str) -> str | int | bool:
+    if column == YES_OR_NO_COLUMN:
+        return YES_OR_NO[text.lower()]
+    return int(text) if column in WHOLE_NUMBERS else text
 
 
 def _is_whole_number(text: str) -> bool:
@@ -93,10 +106,10 @@ def _is_whole_number(text: str) -> bool:
 
 
 def _hint(column: str) -> str:
-    return " of minor units (12.50 is 1250)" if column == "amount" else ""
+    return " of minor units (12.50 is 1250)" if column in ("amount", "refund_fee") else ""
 
 
-def _put(body: dict[str, Any], path: str, value: str | int) -> None:
+def _put(body: dict[str, Any], path: str, value: str | int | bool) -> None:
     *parents, name = path.split(".")
     for parent in parents:
         body = body.setdefault(parent, {})

@@ -54,7 +54,8 @@ def import_listings(
     url: str | None,
 ) -> None:
     """List tickets from FILE: JSON (an array of POST /api/tickets bodies), or CSV with the columns
-    title,event_name,starts_at,venue,promoter,category,amount,currency,quantity,description,hold_seconds.
+    title,event_name,starts_at,venue,promoter,category,amount,currency,quantity,description,hold_seconds,
+    refund_until,refund_fee,resell_returned; those from description on, promoter and category may be left out.
 
     Every bad line is reported with its number (CSV: the line its record begins on; JSON: its index from 0) and the good
     ones are listed, once however often the import is run: rows that the seller already has (the same title, event name,

@@ -293,7 +293,7 @@ class Marketplace:
 
         Args:
             wanted: None: all that `by` may give back.
-            resell: whether the units are on sale again; None: as their listing says.
+            resell: whether the units are on sale again; None: as their listing says. Not the buyer's to say.
 
         Raises `OrderNotFound`, `OrderNotRefundable`, `OrderDisputed`, `RefundNotAllowed`, `NotOwner`, `Invalid`.
         """
@@ -302,6 +302,8 @@ class Marketplace:
 
         def tell(work: Work, order: Order) -> None:
             reason, units = _refundable_by(order, by, admin=admin)
+            if reason == "buyer" and resell is not None:
+                raise Invalid("resell", "the seller's to say, not the buyer's")
             order_refunds.check_refundable(order)
             if wanted is not None:
                 units = {want.ticket_id: want.quantity for want in wanted}
@@ -309,7 +311,7 @@ class Marketplace:
                     raise NotOwner("only its seller or the house refunds it")
             if reason == "buyer":
                 order_refunds.check_terms(order, units, work.stamp.at)
-            tickets = [_find(work, Ticket, ticket_id, TicketNotFound) for ticket_id in units]
+            tickets = [ticket for ticket in _tickets_of(work, order) if ticket.id in units]
             order_refunds.refund(order, units, reason, work.stamp)
             _take_back(order, tickets, units, resell, work.stamp)
 

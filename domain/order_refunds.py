@@ -67,7 +67,7 @@ def refund(order: Order, wanted: Mapping[UUID, int], reason: str, stamp: Stamp) 
 
     Args:
         wanted: units by listing, as of `refundable`.
-        reason: `buyer` (less the seller's fee), `seller`, `house` or `stripe`.
+        reason: `buyer` (less the seller's fee), `seller` or `house`.
 
     Raises:
         OrderNotRefundable, OrderDisputed.
@@ -158,10 +158,23 @@ def _due(order: Order, made: RefundMade) -> Refund | None:
 def _decide_outside(order: Order, made: RefundMade, stamp: Stamp) -> Refund:
     """A decision for what was made at Stripe."""
     if undoes(order, made) and not order.is_disputed:
-        refund(order, refundable(order), "stripe", stamp)
+        _undo(order, stamp)
     else:
         _decide(order, (), order.shares, "stripe", stamp, from_house=made.money.amount)
     return order.refunds[-1]
+
+
+def _undo(order: Order, stamp: Stamp) -> None:
+    """Takes every unit and all the money that is left, also what a seller had kept of a unit that was given back."""
+    left = order.money_left
+    shares, taken = list(order.shares), []
+    for place, item in enumerate(order.items):
+        amount = min(shares[place].gross, left)
+        if item.kept or amount:
+            left -= amount
+            shares[place], back = take_back(shares[place], item.kept, amount, order.fee_bps, order.total.currency)
+            taken.append(back)
+    _decide(order, tuple(taken), tuple(shares), "stripe", stamp, from_house=left)
 
 
 def _decide(

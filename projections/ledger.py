@@ -6,10 +6,11 @@ Amounts are minor units; more than 0 is debit, less is credit. The postings of a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from domain.money import Money
 from domain.payouts import TakenBack
 from domain.published import PublishedEvent
 from domain.published_money import (
@@ -100,11 +101,11 @@ def _meaningful(found: Iterable[Posting]) -> Postings:
 
 
 def _charge_created(data: ChargeCreated) -> Postings:
-    return _moved(STRIPE, BUYERS, data.money.amount, data.money.currency, data.charge_id)
+    return _moved(STRIPE, BUYERS, data.money, data.charge_id)
 
 
 def _charge_settled(data: ChargeSettled) -> Postings:
-    return _moved(STRIPE_FEES, STRIPE, data.fee.amount, data.fee.currency, data.balance_transaction_id)
+    return _moved(STRIPE_FEES, STRIPE, data.fee, data.balance_transaction_id)
 
 
 def _order_completed(data: OrderCompleted) -> Postings:
@@ -113,9 +114,9 @@ def _order_completed(data: OrderCompleted) -> Postings:
     currency, charge = data.money.currency, data.charge_id
     yield Posting(BUYERS, sum(share.gross for share in data.shares), currency, charge)
     for share in data.shares:
-        of = {"party": share.seller_id, "ticket_id": share.ticket_id}
-        yield Posting(SELLERS, -share.net, currency, charge, quantity=share.quantity, **of)
-        yield Posting(HOUSE, -share.fee, currency, charge, **of)
+        seller_id, ticket_id = share.seller_id, share.ticket_id
+        yield Posting(SELLERS, -share.net, currency, charge, None, seller_id, ticket_id, share.quantity)
+        yield Posting(HOUSE, -share.fee, currency, charge, None, seller_id, ticket_id)
 
 
 def _order_refunded(data: OrderRefunded) -> Postings:
@@ -130,36 +131,34 @@ def _order_refunded(data: OrderRefunded) -> Postings:
 
 def _taken_back(taken: Iterable[TakenBack], currency: str, reference: str | None, number: int | None) -> Postings:
     for back in taken:
-        of = {"party": back.seller_id, "ticket_id": back.ticket_id}
-        yield Posting(SELLERS, back.from_seller, currency, reference, number, quantity=-back.quantity or None, **of)
-        yield Posting(HOUSE, back.from_house, currency, reference, number, **of)
+        seller_id, ticket_id, units = back.seller_id, back.ticket_id, -back.quantity or None
+        yield Posting(SELLERS, back.from_seller, currency, reference, number, seller_id, ticket_id, units)
+        yield Posting(HOUSE, back.from_house, currency, reference, number, seller_id, ticket_id)
 
 
 def _refund_created(data: RefundCreated) -> Postings:
-    return _moved(BUYERS, STRIPE, data.money.amount, data.money.currency, data.refund_id, data.number)
+    return _moved(BUYERS, STRIPE, data.money, data.refund_id, data.number)
 
 
 def _refund_failed(data: RefundFailed) -> Postings:
-    return _moved(STRIPE, BUYERS, data.money.amount, data.money.currency, data.refund_id, data.number)
+    return _moved(STRIPE, BUYERS, data.money, data.refund_id, data.number)
 
 
 def _transfer_created(data: TransferCreated) -> Postings:
-    money, reference = data.money, data.transfer_id
-    return _moved(SELLERS, STRIPE, money.amount, money.currency, reference, data.number, data.seller_id)
+    return _of_seller(data.seller_id, _moved(SELLERS, STRIPE, data.money, data.transfer_id, data.number))
 
 
 def _transfer_reversed(data: TransferReversed) -> Postings:
-    money, reference = data.money, data.reversal_id
-    return _moved(STRIPE, SELLERS, money.amount, money.currency, reference, data.number, data.seller_id)
+    return _of_seller(data.seller_id, _moved(STRIPE, SELLERS, data.money, data.reversal_id, data.number))
 
 
 def _dispute_funds_withdrawn(data: DisputeFundsWithdrawn) -> Postings:
-    yield from _moved(DISPUTES, STRIPE, data.money.amount, data.money.currency, data.dispute_id)
-    yield from _moved(STRIPE_FEES, STRIPE, data.fee.amount, data.fee.currency, data.dispute_id)
+    yield from _moved(DISPUTES, STRIPE, data.money, data.dispute_id)
+    yield from _moved(STRIPE_FEES, STRIPE, data.fee, data.dispute_id)
 
 
 def _dispute_funds_reinstated(data: DisputeFundsReinstated) -> Postings:
-    return _moved(STRIPE, DISPUTES, data.money.amount, data.money.currency, data.dispute_id)
+    return _moved(STRIPE, DISPUTES, data.money, data.dispute_id)
 
 
 def _dispute_closed(data: DisputeClosed) -> Postings:
@@ -172,18 +171,14 @@ def _dispute_closed(data: DisputeClosed) -> Postings:
     yield Posting(DISPUTES, -lost, currency, dispute)
 
 
-def _moved(
-    debit: str,
-    credit: str,
-    amount: int,
-    currency: str,
-    reference: str,
-    number: int | None = None,
-    seller_id: UUID | None = None,
-) -> Postings:
+def _moved(debit: str, credit: str, money: Money, reference: str, number: int | None = None) -> Postings:
     """From one account to another."""
-    for account, signed in ((debit, amount), (credit, -amount)):
-        yield Posting(account, signed, currency, reference, number, seller_id if account == SELLERS else None)
+    yield Posting(debit, money.amount, money.currency, reference, number)
+    yield Posting(credit, -money.amount, money.currency, reference, number)
+
+
+def _of_seller(seller_id: UUID, moved: Postings) -> Postings:
+    return (replace(posting, party=seller_id) if posting.account == SELLERS else posting for posting in moved)
 
 
 _HANDLERS: dict[type, Callable[[Any], Postings]] = {

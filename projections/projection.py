@@ -24,7 +24,7 @@ Line = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A table of what each event says for ever. Its key is the event and the line's number, so that each is there once."""
+    """A table of what each event says for ever; its key is the event and the number of the line in it."""
 
     table: str
     aggregate: str

@@ -45,20 +45,21 @@ class TicketRow:
 
 SELECT_TICKETS = (
     "SELECT id, version, seller_id, available, held, sold, withdrawn, created_at, updated_at, title, event_name,"
-    " starts_at, venue, promoter, category, amount, currency, quantity, description, hold_seconds FROM ticket_listing"
+    " starts_at, venue, promoter, category, amount, currency, quantity, description, hold_seconds,"
+    " refund_until, refund_fee, resell_returned FROM ticket_listing"
 )
 
 
 def ticket_row(row: Sequence[Any]) -> TicketRow:
     """A row of `SELECT_TICKETS`."""
     (ticket_id, version, seller_id, available, held, sold, withdrawn, created_at, updated_at, *offer) = row
-    title, name, starts_at, venue, promoter, category, amount, currency, quantity, description, hold_seconds = offer
+    title, name, starts_at, venue, promoter, category, amount, currency, quantity, *terms = offer
     event = EventDetails(name, starts_at, venue, promoter, category)
     return TicketRow(
         id=ticket_id,
         version=version,
         seller_id=seller_id,
-        listing=Listing(title, event, Money(amount, currency), quantity, description, hold_seconds),
+        listing=Listing(title, event, Money(amount, currency), quantity, *terms),
         available=available,
         held=held,
         sold=sold,

@@ -1,4 +1,4 @@
-"""The SQL that writes changes: one statement for all whole rows, one for each set of columns that changes otherwise, and
+"""The SQL that writes changes: one statement for all whole rows, one for each set of columns that changes otherwise,
 one for all lines."""
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ PATIENCE_SECONDS = 10.0
 
 UNPROCESSABLE = 422
 ORDER_NOT_OPEN = "order_not_open"
+PAYMENT_REQUIRED = 402
+"""Whatever the bank had against the card."""
 TOO_MANY_HELD = "too_many_held"
 """With long holds, whoever walks away often comes to the house's cap."""
 

@@ -21,6 +21,9 @@ FULL = {
     "quantity": 5,
     "description": "Row 7\nSeats 1 to 5",
     "hold_seconds": 60,
+    "refund_until": "2030-07-01T00:00:00Z",
+    "refund_fee": 1,
+    "resell_returned": False,
 }
 
 

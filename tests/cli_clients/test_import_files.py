@@ -16,7 +16,8 @@ from cli.import_file import ImportFile
 from cli.import_json import CHUNK_CHARS, read_json
 from cli.import_rows import BadRow, GoodRow, ImportFileError, Row, checked, identity_of
 
-HEADER = ",".join(COLUMNS)
+TERMS = ("refund_until", "refund_fee", "resell_returned")
+HEADER = ",".join(name for name in COLUMNS if name not in TERMS)
 GOOD = "Jazz,Jazz Night,2027-05-01T20:00:00Z,Blue Hall,,music,2500,EUR,100,,"
 BODY: dict[str, Any] = {
     "title": "Jazz",
@@ -52,6 +53,20 @@ def test_csv_columns_in_any_order() -> None:
     )
     assert isinstance(row, GoodRow)
     assert (row.body["quantity"], row.body["hold_seconds"]) == (5, 60)
+
+
+def test_csv_with_terms_of_refund() -> None:
+    header = f"{HEADER},{','.join(TERMS)}"
+    given, empty = from_csv(header, f"{GOOD},2027-04-01T00:00:00Z,250,False", f"{GOOD},,,")
+    assert isinstance(given, GoodRow)
+    assert isinstance(empty, GoodRow)
+    assert given.body == BODY | {"refund_until": "2027-04-01T00:00:00Z", "refund_fee": 250, "resell_returned": False}
+    assert empty.body == BODY
+    (bad,) = from_csv(header, f"{GOOD},,2.50,no")
+    assert faults(bad) == (
+        "refund_fee: '2.50' is not a whole number of minor units (12.50 is 1250)",
+        "resell_returned: 'no' is neither true nor false",
+    )
 
 
 def test_csv_says_all_that_is_wrong_with_a_row() -> None:

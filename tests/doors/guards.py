@@ -22,6 +22,7 @@ def guard(name: str, *edits: tuple[str, str, str], tests: tuple[str, ...]) -> Gu
     return Guard(name, edits, tests)
 
 
+REFUNDS = "tests/api/test_api_refunds.py"
 ACCESS = "tests/api/test_api_access.py"
 MATRIX = "tests/doors/test_access_matrix.py"
 ACCOUNTS = "tests/api/test_api_accounts.py"
@@ -89,8 +90,8 @@ GUARDS: tuple[Guard, ...] = (
         "others' orders say what missing ones say",
         (
             "domain/marketplace.py",
-            'raise OrderNotFound(f"there is no order {order.id}")',
-            'raise OrderNotFound("it is somebody else\'s")',
+            'if order.buyer_id != buyer_id:\n        raise OrderNotFound(f"there is no order {order.id}")',
+            'if order.buyer_id != buyer_id:\n        raise OrderNotFound("it is somebody else\'s")',
         ),
         tests=(f"{MATRIX}::test_what_others_have_is_answered_like_what_nobody_has",),
     ),
@@ -107,6 +108,40 @@ GUARDS: tuple[Guard, ...] = (
             "found = _shown_to(reader, await _newest(services.version_waits, row, aggregate, query.min_version))",
         ),
         tests=(f"{MATRIX}::test_and_takes_as_long",),
+    ),
+    guard(
+        "an order is refunded by those it concerns",
+        ("domain/marketplace.py", '    if admin:\n        return "house"', '    if True:\n        return "house"'),
+        tests=(f"{ACCESS}::test_every_route_with_everybody[other]",),
+    ),
+    guard(
+        "a seller refunds what is theirs",
+        ("domain/marketplace.py", 'if reason == "seller" and any(', "if False and any("),
+        tests=(f"{REFUNDS}::test_a_seller_refunds_only_what_is_theirs",),
+    ),
+    guard(
+        "the terms of refund",
+        (
+            "domain/marketplace.py",
+            'if reason == "buyer":\n                order_refunds',
+            "if False:\n                order_refunds",
+        ),
+        tests=(f"{REFUNDS}::test_the_terms_bind_the_buyer_and_not_the_seller",),
+    ),
+    guard(
+        "a seller sees their own part of an order",
+        ("api/refunds.py", "if whole else", "if True else"),
+        tests=(f"{REFUNDS}::test_a_seller_sees_their_part_and_nothing_else",),
+    ),
+    guard(
+        "disputes are for who answers them",
+        ("api/disputes.py", "any(item.seller_id == reader.user_id for item in found.items)", "True"),
+        tests=(f"{ACCESS}::test_every_route_with_everybody[owner]",),
+    ),
+    guard(
+        "a seller's evidence is of their own part",
+        ("api/timelines.py", "events if seller_id is None else", "events if True else"),
+        tests=("tests/api/test_api_disputes.py::test_a_seller_sees_nothing_of_other_sellers",),
     ),
     guard(
         "nobody buys their own",

@@ -51,7 +51,13 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/api/orders/{order_id}"): "-ynny",
     ("DELETE", "/api/orders/{order_id}"): "-ynnn",
     ("GET", "/api/orders/{order_id}/history"): "-ynny",
+    # Buyer and seller each by their own rules, the house by none
+    ("POST", "/api/orders/{order_id}/refund"): "-ynyy",
+    ("GET", "/api/orders/{order_id}/disputes"): "-nnyy",
     ("POST", "/api/payments"): "-ynnn",
+    # Payouts: a seller's own
+    ("GET", "/api/payouts"): "-yyyy",
+    ("POST", "/api/payouts/account"): "-yyyy",
     ("POST", "/api/webhooks/stripe"): "sssss",
     # Machines
     ("GET", "/healthz"): "yyyyy",

@@ -116,11 +116,16 @@ def _offer(case: schemathesis.Case) -> None:
         case.body["price"]["currency"] = "EUR"
     if isinstance(case.body.get("event"), dict):
         case.body["event"]["starts_at"] = "2999-12-31T23:59:59Z"
+    if case.body.get("refund_until") is not None:
+        case.body["refund_until"] = "2999-12-31T23:59:59Z"
+    if "refund_fee" in case.body:
+        case.body["refund_fee"] = 0  # at most the price, which may be 0
 
 
 def _each_once(case: schemathesis.Case) -> None:
-    """No ticket stands in an order twice."""
-    case.body["items"] = list({item["ticket_id"]: item for item in case.body["items"]}.values())
+    """No ticket stands in an order, or in a refund, twice."""
+    if case.body.get("items"):
+        case.body["items"] = list({item["ticket_id"]: item for item in case.body["items"]}.values())
 
 
 def _card(case: schemathesis.Case) -> None:
@@ -141,6 +146,7 @@ STEERED: dict[str, Callable[[schemathesis.Case], None]] = {
     "POST /api/tickets": _offer,
     "PATCH /api/tickets/{ticket_id}": _offer,
     "POST /api/orders": _each_once,
+    "POST /api/orders/{order_id}/refund": _each_once,
     "POST /api/payments": _card,
     "POST /api/webhooks/stripe": _signed,
 }

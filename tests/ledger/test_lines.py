@@ -206,7 +206,8 @@ async def test_a_rebuilt_ledger_is_the_same_table(
 ) -> None:
     described = (
         "SELECT indexdef FROM pg_indexes WHERE tablename = 'ledger' UNION ALL"
-        " SELECT concat(column_name, data_type, is_nullable) FROM information_schema.columns WHERE table_name = 'ledger'"
+        " SELECT concat(column_name, data_type, is_nullable) FROM information_schema.columns"
+        " WHERE table_name = 'ledger'"
         " UNION ALL SELECT concat(reloptions, relnamespace::regnamespace) FROM pg_class WHERE relname = 'ledger'"
         " ORDER BY 1"
     )

@@ -196,6 +196,25 @@ def test_money_given_back_at_stripe_is_the_houses_gift() -> None:
     assert told(given) == [[("house", 100), ("buyers", -100)], [("buyers", 100), ("stripe", -100)]]
 
 
+def test_all_that_was_left_given_back_at_stripe_takes_what_the_seller_had_kept_of_a_unit() -> None:
+    """One unit was given back for its price less 1,000; at Stripe the rest of the charge goes back, over its price."""
+    given = paid()
+    given.items = tuple(replace(item, refund_fee=1_000) for item in given.items)
+    order_refunds.refund(given, {given.items[0].ticket_id: 1}, "buyer", at())
+    order_refunds.note_refund(given, RefundMade("re_1", "ch_1", Money(1_500, "EUR"), 1), at())
+    given.collect_events()
+    order_refunds.note_refund(given, RefundMade("re_2", "ch_1", Money(3_500, "EUR"), None), at())
+    assert told(given) == [
+        [("sellers", 3_150), ("house", 350), ("buyers", -3_500)],
+        [("buyers", 3_500), ("stripe", -3_500)],
+    ]
+    assert (given.status, given.money_left, [refund.money.amount for refund in given.refunds]) == (
+        "refunded",
+        0,
+        [1_500, 3_500],
+    )
+
+
 def test_units_may_be_given_back_for_nothing() -> None:
     """The buyer's fee is the price: units return, no money does, and the books count the units."""
     given = paid()

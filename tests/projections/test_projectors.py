@@ -137,7 +137,7 @@ def test_an_event_of_a_listing_sets_its_columns(data: Data, columns: dict[str, A
     [
         ([OrderCancelled()], {"status": "cancelled"}),
         ([OrderExpired()], {"status": "expired"}),
-        ([OrderCompleted(None, 0, (), NOON)], {"status": "completed", "payout_at": NOON}),
+        ([OrderCompleted(None, Money(0, "EUR"), 0, (), NOON)], {"status": "completed", "payout_at": NOON}),
         (
             [OrderAwaitingPayment("pi_1")],
             {"status": "awaiting_payment", "payment_intent_id": "pi_1", "intent_open": True},
@@ -154,7 +154,7 @@ def test_an_event_of_a_listing_sets_its_columns(data: Data, columns: dict[str, A
             [
                 OrderAwaitingPayment("pi_1"),
                 ChargeCreated("pi_1", "ch_1", Money(1800, "EUR"), False, (), 0),
-                OrderCompleted("ch_1", 0, (), None),
+                OrderCompleted("ch_1", None, 0, (), None),
             ],
             {
                 "status": "completed", "payment_intent_id": "pi_1", "charge_id": "ch_1", "unsettled_charge_id": "ch_1",
@@ -175,14 +175,14 @@ def test_an_event_of_a_listing_sets_its_columns(data: Data, columns: dict[str, A
         ),
         (
             [
-                OrderCompleted("ch_1", 0, (), NOON),
+                OrderCompleted("ch_1", None, 0, (), NOON),
                 OrderRefunded("refunded", Money(1800, "EUR"), "seller", (), 0, (), (LATE_MONEY,), 1, None),
                 RefundCreated("pi_1", "ch_1", "re_1", Money(1800, "EUR"), 1, (), 0),
             ],
             {"status": "refunded", "items": "[]"},
         ),
         (
-            [OrderCompleted("ch_1", 0, (), NOON), TransferDue(1, SOMEBODY, Money(9, "EUR"), 1, None)],
+            [OrderCompleted("ch_1", None, 0, (), NOON), TransferDue(1, SOMEBODY, Money(9, "EUR"), 1, None)],
             {"status": "completed", "moves_due": 1},
         ),
         ([RefundFailed("ch_1", "re_1", Money(9, "EUR"), 1, (), 3)], {"moves_due": 3}),
