@@ -40,6 +40,11 @@ def book(
     return booked
 
 
+def available(call: Call, currency: str) -> int:
+    """What is on the balance, in minor units."""
+    return call.store.total(f"{_TOTAL}{currency}")
+
+
 def retrieve_transaction(call: Call) -> dict[str, Any]:
     """GET /v1/balance_transactions/{id}"""
     paths = expansion.read(call, "balance_transactions")

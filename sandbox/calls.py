@@ -27,6 +27,8 @@ class Call:
     """Scheme, host and port the caller used, for the address of the 3-D Secure page."""
     now: int
     """Seconds since 1970."""
+    parent: str = ""
+    """The id in the URL of what the object belongs to, or an empty string."""
     request: str | None = None
     """The request's id; None when it is not a request of Stripe's API."""
     idempotency_key: str | None = None
@@ -44,8 +46,15 @@ class Call:
             now=int(time.time()),
         )
 
-    def happened(self, event_type: str, subject: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
-        """Keeps an event that this call has caused."""
+    def happened(
+        self,
+        event_type: str,
+        subject: dict[str, Any],
+        previous: dict[str, Any] | None = None,
+        *,
+        account: str | None = None,
+    ) -> None:
+        """Keeps an event that this call has caused; `account`: the connected account it happened to."""
         self.events.add(
             event_type,
             subject,
@@ -53,6 +62,7 @@ class Call:
             request=self.request,
             idempotency_key=self.idempotency_key,
             previous=previous,
+            account=account,
         )
 
     def settle_later(self, subject: str, outcome: str) -> None:

@@ -63,6 +63,9 @@ class Control:
                 "captured": _group(totals, "captured."),
                 "refunded": _group(totals, "refunded."),
                 "balance": _group(totals, "balance."),
+                "accounts": totals.get("accounts", 0),
+                "transfers": totals.get("transfers", 0),
+                "transferred": _group(totals, "transferred."),
                 "events": totals.get("events", 0),
                 "webhooks": {"delivered": 0, "failed_attempts": 0, "given_up": 0}
                 | _group(totals, "webhooks.")

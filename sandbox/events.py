@@ -30,6 +30,9 @@ TYPES = frozenset(
         "refund.created",
         "refund.updated",
         "refund.failed",
+        "account.updated",
+        "transfer.created",
+        "transfer.reversed",
     )
 )
 """Every type of event there is here."""
@@ -52,8 +55,14 @@ class Events:
         request: str | None,
         idempotency_key: str | None,
         previous: dict[str, Any] | None = None,
+        account: str | None = None,
     ) -> None:
-        """Keeps an event about `subject` (a full object, as it is now); `previous`: the old values of what changed."""
+        """Keeps an event about `subject` (a full object, as it is now).
+
+        Args:
+            previous: the old values of what changed.
+            account: the connected account it happened to; None: the platform itself.
+        """
         identifier = self._store.ids.new("evt")
         delivered = event_type in self._wanted
         event = {
@@ -67,6 +76,8 @@ class Events:
             "request": {"id": request, "idempotency_key": idempotency_key},
             "type": event_type,
         }
+        if account is not None:
+            event["account"] = account
         sequence = self._store.write(
             "INSERT INTO events (id, created, type, record) VALUES (?, ?, ?, ?)",
             (identifier, now, event_type, encode(event)),

@@ -26,6 +26,12 @@ _FIELDS: dict[str, dict[str, str]] = {
         "failure_balance_transaction": "balance_transactions",
         "payment_intent": "payment_intents",
     },
+    "transfers": {
+        "balance_transaction": "balance_transactions",
+        "destination": "accounts",
+        "source_transaction": "charges",
+    },
+    "transfer_reversals": {"balance_transaction": "balance_transactions", "transfer": "transfers"},
 }
 """By table: the fields that hold an id, and the table of the object it names."""
 

@@ -27,6 +27,8 @@ class Kind:
 CHARGE = Kind("charge", "charge")
 REFUND = Kind("refund", "refund")
 REFUND_FAILURE = Kind("refund_failure", "refund_failure")
+TRANSFER = Kind("transfer", "transfer")
+TRANSFER_REVERSAL = Kind("transfer_refund", "transfer_reversal")
 
 
 def charge_fee(amount: int) -> int:

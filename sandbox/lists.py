@@ -14,12 +14,25 @@ MAX_LIMIT = 100
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def listing(call: Call, table: str, *, filters: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The page the call's parameters ask for. `filters`: columns of `table` that are parameters of the same name."""
+def listing(
+    call: Call,
+    table: str,
+    *,
+    filters: tuple[str, ...] = (),
+    scope: tuple[str, str] | None = None,
+    url: str | None = None,
+) -> dict[str, Any]:
+    """The page the call's parameters ask for.
+
+    Args:
+        filters: columns of `table` that are parameters of the same name.
+        scope: a condition for all of the list, with its value.
+        url: the list's own, when it is not /v1/`table`.
+    """
     parameters = call.parameters
     limit = parameters.integer("limit", least=1)
     after, before = parameters.text("starting_after"), parameters.text("ending_before")
-    where: list[tuple[str, Any]] = []
+    where: list[tuple[str, Any]] = [] if scope is None else [scope]
     for name in filters:
         value = parameters.text(name)
         if value is not None:
@@ -38,7 +51,7 @@ def listing(call: Call, table: str, *, filters: tuple[str, ...] = ()) -> dict[st
         where.append(("id > ?", before))
     records, has_more = call.store.page(table, where, limit=limit or DEFAULT_LIMIT, backwards=before is not None)
     shown = [expansion.expanded(call.store, table, SHOWN[table](record), paths) for record in records]
-    return object_list(f"/v1/{table}", shown, has_more=has_more)
+    return object_list(url or f"/v1/{table}", shown, has_more=has_more)
 
 
 def _created(call: Call) -> list[tuple[str, int]]:

@@ -158,6 +158,57 @@ _BALANCE_TRANSACTION: dict[str, Any] = {
     "status": "available",
 }
 
+_ACCOUNT: dict[str, Any] = {
+    "id": None,
+    "object": "account",
+    "business_profile": {
+        "annual_revenue": None,
+        "estimated_worker_count": None,
+        "mcc": None,
+        "minority_owned_business_designation": None,
+        "name": None,
+        "product_description": None,
+        "support_address": None,
+        "support_email": None,
+        "support_phone": None,
+        "support_url": None,
+        "url": None,
+    },
+    "charges_enabled": False,
+    "details_submitted": False,
+    "future_requirements": {
+        "alternatives": [],
+        "current_deadline": None,
+        "currently_due": [],
+        "disabled_reason": None,
+        "errors": [],
+        "eventually_due": [],
+        "past_due": [],
+        "pending_verification": [],
+    },
+    "metadata": {},
+    "payouts_enabled": False,
+    "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
+}
+
+_TRANSFER: dict[str, Any] = {
+    "id": None,
+    "object": "transfer",
+    "amount_reversed": 0,
+    "description": None,
+    "livemode": False,
+    "metadata": {},
+    "reversed": False,
+    "source_type": "card",
+}
+
+_TRANSFER_REVERSAL: dict[str, Any] = {
+    "id": None,
+    "object": "transfer_reversal",
+    "metadata": {},
+    "source_refund": None,
+}
+
 _CHECKS = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
 _EXPIRY = {"exp_month": 8, "exp_year": 2040}
 
@@ -187,6 +238,31 @@ def refund(record: Record) -> dict[str, Any]:
 def balance_transaction(record: Record) -> dict[str, Any]:
     """A BalanceTransaction."""
     return _BALANCE_TRANSACTION | record
+
+
+def account(record: Record) -> dict[str, Any]:
+    """A connected Account."""
+    url = f"/v1/accounts/{record['id']}/external_accounts"
+    return {
+        **_ACCOUNT,
+        **record,
+        "external_accounts": {"object": "list", "data": [], "has_more": False, "total_count": 0, "url": url},
+    }
+
+
+def transfer(record: Record) -> dict[str, Any]:
+    """A Transfer. The record's `newest_reversals` and `reversal_count` are the list that is shown in it."""
+    full = _TRANSFER | record
+    newest, count = full.pop("newest_reversals", []), full.pop("reversal_count", 0)
+    shown = [transfer_reversal(reversal) for reversal in newest]
+    url = f"/v1/transfers/{record['id']}/reversals"
+    full["reversals"] = object_list(url, shown, has_more=count > len(shown)) | {"total_count": count}
+    return full
+
+
+def transfer_reversal(record: Record) -> dict[str, Any]:
+    """A TransferReversal."""
+    return _TRANSFER_REVERSAL | record
 
 
 def payment_method(record: Record) -> dict[str, Any]:
@@ -221,6 +297,9 @@ SHOWN: dict[str, Callable[[Record], dict[str, Any]]] = {
     "refunds": refund,
     "payment_methods": payment_method,
     "balance_transactions": balance_transaction,
+    "accounts": account,
+    "transfers": transfer,
+    "transfer_reversals": transfer_reversal,
     "events": dict,
 }
 """By table: what makes a record the object that is answered."""

@@ -114,6 +114,7 @@ class Pipeline:
             events=self._events,
             parameters=parameters,
             identifier=request.match_info.get("id", ""),
+            parent=request.match_info.get("transfer", ""),
             public=by_publishable_key,
             origin=f"{request.scheme}://{request.host}",
             now=int(time.time()),

@@ -49,9 +49,33 @@ CREATE INDEX balance_transactions_of_source ON balance_transactions (source, id)
 CREATE TABLE settlements (subject TEXT PRIMARY KEY, outcome TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX settlements_due ON settlements (since)
 """
+_CONNECT = """
+CREATE TABLE accounts (id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE account_links (id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX account_links_by_age ON account_links (created);
+CREATE TABLE transfers (
+    id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL,
+    destination TEXT NOT NULL, transfer_group TEXT NOT NULL, source_transaction TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX transfers_of_destination ON transfers (destination, id);
+CREATE INDEX transfers_of_group ON transfers (transfer_group, id);
+CREATE INDEX transfers_of_source ON transfers (source_transaction);
+CREATE TABLE transfer_reversals (
+    id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL, transfer TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX transfer_reversals_of_transfer ON transfer_reversals (transfer, id)
+"""
 
-TABLES = ("payment_intents", "charges", "refunds", "payment_methods", "balance_transactions", "events")
-"""Those whose rows are objects with an id."""
+TABLES = (
+    "payment_intents",
+    "charges",
+    "refunds",
+    "payment_methods",
+    "balance_transactions",
+    "accounts",
+    "transfers",
+    "transfer_reversals",
+    "events",
+)
+"""Those whose rows are objects with ids that grow."""
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
@@ -107,6 +131,7 @@ def _book(db: sqlite3.Connection, table: str, source: dict[str, Any], booked: di
 _STEPS: tuple[tuple[str, Callable[[sqlite3.Connection], None] | None], ...] = (
     (_FIRST, None),
     (_BALANCE, _book_what_was_before),
+    (_CONNECT, None),
 )
 VERSION = len(_STEPS)
 """Of the file, in SQLite's `user_version`: how many of the steps it has seen."""

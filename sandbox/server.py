@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import balance, charges, payment_intents, payment_methods, refunds
+from sandbox import account_links, accounts, balance, charges, payment_intents, payment_methods, refunds, transfers
 from sandbox.bank import Bank
 from sandbox.calls import Call
 from sandbox.control import Control
@@ -21,6 +21,7 @@ from sandbox.errors import INVALID_REQUEST, StripeError, missing_object
 from sandbox.events import TYPES, Events
 from sandbox.faults import Faults
 from sandbox.lists import listing
+from sandbox.onboarding import Onboarding
 from sandbox.pipeline import Pipeline
 from sandbox.settlements import Settler
 from sandbox.store import Store
@@ -88,7 +89,7 @@ def make_app(
     faults = Faults()
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.add_routes(_api(Pipeline(store, events, faults, secret_key)))
-    app.add_routes(_own(Control(store, events, faults), Bank(store, events)))
+    app.add_routes(_own(Control(store, events, faults), Bank(store, events), Onboarding(store, events)))
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(Settler(store, events, faults).run())]
@@ -124,13 +125,23 @@ def _api(pipeline: Pipeline) -> list[web.RouteDef]:
         web.get("/v1/balance", api(balance.retrieve)),
         web.get("/v1/balance_transactions/{id}", api(balance.retrieve_transaction)),
         web.get("/v1/balance_transactions", api(balance.list_transactions)),
+        web.post("/v1/accounts", api(accounts.create)),
+        web.get("/v1/accounts/{id}", api(accounts.retrieve)),
+        web.get("/v1/accounts", api(accounts.list_all)),
+        web.post("/v1/account_links", api(account_links.create)),
+        web.post("/v1/transfers", api(transfers.create)),
+        web.get("/v1/transfers/{id}", api(transfers.retrieve)),
+        web.get("/v1/transfers", api(transfers.list_all)),
+        web.post("/v1/transfers/{transfer}/reversals", api(transfers.reverse)),
+        web.get("/v1/transfers/{transfer}/reversals/{id}", api(transfers.retrieve_reversal)),
+        web.get("/v1/transfers/{transfer}/reversals", api(transfers.list_reversals)),
         web.get("/v1/events/{id}", api(_retrieve_event)),
         web.get("/v1/events", api(_list_events)),
         web.route("*", "/v1/{rest:.*}", api(_nothing_here, public=True)),
     ]
 
 
-def _own(control: Control, bank: Bank) -> list[web.RouteDef]:
+def _own(control: Control, bank: Bank, onboarding: Onboarding) -> list[web.RouteDef]:
     """What Stripe does not have."""
     authentication = "/_sandbox/payment_intents/{id}/authenticate"
     return [
@@ -142,6 +153,10 @@ def _own(control: Control, bank: Bank) -> list[web.RouteDef]:
         web.get(authentication, control.authentication_page),
         web.post(authentication, control.authenticate),
         web.post("/_sandbox/refunds/{id}/settle", bank.settle_refund),
+        # No HEAD, which a GET route answers otherwise: looking at a link must not use it up.
+        web.get("/_sandbox/onboarding/{id}", onboarding.page, allow_head=False),
+        web.post("/_sandbox/onboarding/{id}", onboarding.finish),
+        web.post("/_sandbox/accounts/{id}/onboard", onboarding.onboard),
     ]
 
 
