@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test long check crash storm doors bench contracts lock clean
+.PHONY: run test long check crash storm money doors bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -35,6 +35,10 @@ storm: $(STAMPS)/dev
 	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # Schemathesis at length, then every guard taken away once: `make doors GUARDS="issuer audience"` tries two of them.
+# Random orders, refunds, payouts and disputes under random kills, counted to the cent: `make money SEED=7 ORDERS=1000`.
+money: $(STAMPS)/dev
+	@$(BIN)/python -m crash.money $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
+
 doors: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests/doors -m "long"
 	@$(BIN)/python -m tests.doors.remove_guards $(GUARDS)

@@ -21,11 +21,10 @@ class Plan:
     """What is to be run."""
 
     seed: int
-    minutes: float
-    broker: str
-    """The one that runs, as `STAGEDOOR_BROKER`."""
     folder: Path
     """For what is kept; exists."""
+    again: str
+    """The command that runs the same once more."""
 
 
 @dataclass
@@ -40,9 +39,7 @@ class Findings:
 
     def add(self, what: str, text: str) -> None:
         """Takes down one finding."""
-        plan = self.plan
-        again = f"STAGEDOOR_BROKER={plan.broker} make crash SEED={plan.seed} MINUTES={plan.minutes:g}"
-        self.lines.setdefault(what, []).append(f"FOUND {what}: {text} | again: {again}")
+        self.lines.setdefault(what, []).append(f"FOUND {what}: {text} | again: {self.plan.again}")
 
     def all(self) -> list[str]:
         """Every line."""

@@ -19,8 +19,8 @@ from crash.tree import Tree
 BUYERS = 36
 
 
-async def crash_run(plan: Plan, say: Say) -> Findings:
-    """Runs it; what it found.
+async def crash_run(plan: Plan, minutes: float, say: Say) -> Findings:
+    """Runs it, with faults for so long; what it found.
 
     Raises:
         RuntimeError: the marketplace did not start, or could not be asked afterwards.
@@ -29,11 +29,11 @@ async def crash_run(plan: Plan, say: Say) -> Findings:
     tree = Tree(plan.folder / "up.log")
     try:
         await asyncio.to_thread(tree.start)
-        say(f"{BUYERS} buyers on {tree.url}, faults for {plan.minutes:g} min")
+        say(f"{BUYERS} buyers on {tree.url}, faults for {minutes:g} min")
         with (plan.folder / "history.jsonl").open("wb") as file:
             recorder = Recorder(file)
             async with _client(tree.url, recorder, plan.seed) as client:
-                await _all(Run(plan, tree, client, recorder, findings, say))
+                await _all(Run(plan, tree, client, recorder, findings, say), minutes)
     finally:
         code = await asyncio.to_thread(tree.stop)
         tree.keep_logs(plan.folder / "logs")
@@ -52,12 +52,12 @@ async def _client(url: str, recorder: Recorder, seed: int) -> AsyncIterator[Clie
         await client.close()
 
 
-async def _all(run: Run) -> None:
+async def _all(run: Run, minutes: float) -> None:
     seller, *buyers = await asyncio.gather(*map(run.client.sign_up, range(BUYERS + 2)))
     shop = Shop(run.client, seller, run.plan.seed)
     await shop.open()
     guest = buyers[-1]
-    await storm(run, shop, buyers[:-1], lambda: work_goes_on(run, seller, guest))
+    await storm(run, minutes, shop, buyers[:-1], lambda: work_goes_on(run, seller, guest))
     await asyncio.to_thread(settle, run)
     evidence = await look(run, buyers)
     for what, text in check_all(run.recorder.tries, evidence):

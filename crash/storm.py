@@ -18,17 +18,20 @@ FINISH_SECONDS = 240.0
 """For what was begun under a key: somewhat more than it is repeated for (`crash.client.REPEAT_SECONDS`)."""
 
 
-async def storm(run: Run, shop: Shop, buyers: Sequence[Person], calm: Callable[[], Awaitable[None]]) -> None:
+async def storm(
+    run: Run, minutes: float, shop: Shop, buyers: Sequence[Person], calm: Callable[[], Awaitable[None]]
+) -> None:
     """Returns when everybody has come to the end of what they had begun.
 
     Args:
+        minutes: of faults.
         calm: is awaited as soon as the faults are over, while people still finish.
     """
     ended = asyncio.Event()
     people = [shop.run(ended), *(Buyer(run.client, one, shop, run.plan.seed).run(ended) for one in buyers)]
     working = [asyncio.create_task(one) for one in people]
     try:
-        await _inject_faults(run)
+        await _inject_faults(run, minutes)
         ended.set()
         await calm()
         done, late = await asyncio.wait(working, timeout=FINISH_SECONDS)
@@ -42,21 +45,22 @@ async def storm(run: Run, shop: Shop, buyers: Sequence[Person], calm: Callable[[
         run.findings.add("work goes on", f"{len(late)} people still wait {FINISH_SECONDS:.0f} s after the last fault")
 
 
-async def _inject_faults(run: Run) -> None:
-    end_at = time.monotonic() + 60 * run.plan.minutes
+async def _inject_faults(run: Run, minutes: float) -> None:
+    end_at = time.monotonic() + 60 * minutes
     pauses: list[asyncio.Task[None]] = []
     with (run.plan.folder / "faults.jsonl").open("wb") as file:
         for fault in schedule(run.plan.seed):
             await asyncio.sleep(min(fault.after_seconds, max(0.0, end_at - time.monotonic())))
-            await _keep_up(run)
+            await keep_up(run)
             if time.monotonic() >= end_at:
                 break
-            await _inject(run, fault, file, pauses)
+            await one_fault(run, fault, file, pauses)
     await asyncio.gather(*pauses)
-    await _keep_up(run)
+    await keep_up(run)
 
 
-async def _inject(run: Run, fault: Fault, file: Any, pauses: list[asyncio.Task[None]]) -> None:
+async def one_fault(run: Run, fault: Fault, file: Any, pauses: list[asyncio.Task[None]]) -> None:
+    """Does it and writes it down; a pause goes on as one of `pauses`."""
     done = await asyncio.to_thread(inject, fault, run.tree)
     file.write(msgspec.json.encode(done) + b"\n")
     file.flush()
@@ -65,7 +69,7 @@ async def _inject(run: Run, fault: Fault, file: Any, pauses: list[asyncio.Task[N
         pauses.append(asyncio.create_task(end_pause(fault, run.tree)))
 
 
-async def _keep_up(run: Run) -> None:
+async def keep_up(run: Run) -> None:
     """No fault here should end `stagedoor up` itself; if one did, an operator starts it again."""
     if not run.tree.lives():
         run.findings.add("work goes on", f"`stagedoor up` ended by itself: {run.tree.last_words()}")

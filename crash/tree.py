@@ -35,8 +35,8 @@ OUTSIDE = (
 class Tree:
     """One data folder and the `stagedoor up` on it."""
 
-    def __init__(self, output: Path) -> None:
-        """Writes what it says to the file `output`."""
+    def __init__(self, output: Path, **settings: str) -> None:
+        """Writes what it says to the file `output`; `settings` are variables of its environment."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.data_dir = Path(tempfile.mkdtemp(prefix="stagedoor-crash-"))
@@ -48,6 +48,7 @@ class Tree:
             "STAGEDOOR_PORT": str(port),
             "STAGEDOOR_RATE_LIMIT": "off",
             "STAGEDOOR_MAX_HELD_PER_BUYER": "0",  # the history is judged by the rules of a single listing alone
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -101,7 +101,7 @@ class Verification:
                     if aggregate.is_open:
                         self.open_items[item.ticket_id, aggregate.id] = item.quantity
                     elif aggregate.status == COMPLETED:
-                        self.sold_by_orders[item.ticket_id] = self.sold_by_orders.get(item.ticket_id, 0) + item.quantity
+                        self.sold_by_orders[item.ticket_id] = self.sold_by_orders.get(item.ticket_id, 0) + item.kept
             case User() if not aggregate.erased:
                 self.users.add(aggregate.id)
 

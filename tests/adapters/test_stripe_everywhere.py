@@ -151,9 +151,7 @@ async def test_a_refused_card_is_an_answer(provider: Provider, card: str, code: 
 
 async def test_a_card_that_needs_the_buyer(provider: Provider) -> None:
     intent = await provider.gateway.create_intent(uuid4(), PRICE)
-    waiting = await provider.gateway.confirm(
-        intent.payment_intent_id, "pm_card_authenticationRequired", uuid4().hex
-    )
+    waiting = await provider.gateway.confirm(intent.payment_intent_id, "pm_card_authenticationRequired", uuid4().hex)
     assert (waiting.status, waiting.charge, waiting.failure) == ("requires_action", None, None)
 
 

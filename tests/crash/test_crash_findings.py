@@ -8,7 +8,7 @@ from crash.context import SHOWN, Findings, Plan
 
 
 def test_a_finding_says_how_to_see_it_again(tmp_path: Path) -> None:
-    findings = Findings(Plan(7, 1.5, "builtin", tmp_path))
+    findings = Findings(Plan(7, tmp_path, "STAGEDOOR_BROKER=builtin make crash SEED=7 MINUTES=1.5"))
     findings.add("money is right", "order A was charged twice")
     [line] = findings.all()
     assert line.startswith("FOUND money is right: order A was charged twice | again: ")
@@ -16,7 +16,7 @@ def test_a_finding_says_how_to_see_it_again(tmp_path: Path) -> None:
 
 
 def test_a_few_of_each_kind_are_shown(tmp_path: Path) -> None:
-    findings = Findings(Plan(7, 1, "builtin", tmp_path))
+    findings = Findings(Plan(7, tmp_path, "make crash"))
     for number in range(100):
         findings.add("one", str(number))
     findings.add("other", "")
