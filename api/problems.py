@@ -54,6 +54,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "payouts_off": (409, "Sellers are not paid by Stripe here"),
         "order_not_refundable": (409, "The order has nothing that can be refunded"),
         "order_disputed": (409, "The buyer's bank is deciding about the money"),
+        "account_mismatch": (409, "The account at Stripe is not this person's"),
         "charge_mismatch": (409, "The charge is not the order's"),
         "collection_full": (409, "The collection is full"),
         "idempotency_in_progress": (409, "The first request with this key is still running"),

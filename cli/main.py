@@ -22,6 +22,7 @@ COMMANDS = {
     "status": ("cli.status:status", "Show how far the relay and every read model are, and what is parked."),
     "parked": ("cli.parked:parked", "List, show, retry or drop events that could not be projected."),
     "audit": ("cli.audit.commands:audit", "Show everything that happened to a ticket, an order or an account."),
+    "ledger": ("cli.ledger.command:ledger", "Show the books: balances, an order's or a seller's lines, all as CSV."),
     "what-if": ("cli.what_if.command:what_if", "Replay the log under another rule and show the difference."),
     "reconcile": ("cli.reconcile:reconcile", "Compare the log with Stripe's books, and take in what it was not told."),
     "backup": ("cli.backup.commands:backup", "Write a backup of the database, with its checks."),

@@ -31,9 +31,10 @@ LOOK_SECONDS = 0.2
 def verify() -> None:
     """Fold the whole log and compare everything with it.
 
-    Every event and its hash, the log's closed sections, every snapshot and read-model row, the counts that events
-    carry, units sold against completed orders, holds against open orders, accounts against users. Exit code 1 and the
-    differences if there are any.
+    Every event and its hash, the log's closed sections, every snapshot and read-model row, every line of the ledger and
+    their sums, what buyers are owed against refunds that are to be made, the counts that events carry, units sold
+    against completed orders, holds against open orders, accounts against users. Exit code 1 and the differences if
+    there are any.
     """
     settings = Settings.from_environment()
     with running.database(settings) as resolved:
@@ -104,7 +105,8 @@ def _report(verification: Verification, progress: Progress) -> int:
     kinds = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(verification.aggregates.items())) or "nothing"
     click.echo(
         f"{verification.events:,} events of {kinds}; {verification.rows:,} rows and"
-        f" {verification.snapshots:,} snapshots compared; published up to position {progress.relay.position:,}"
+        f" {verification.snapshots:,} snapshots compared, {verification.lines:,} lines of the ledger;"
+        f" published up to position {progress.relay.position:,}"
     )
     for model, count in verification.behind.items():
         click.echo(f"{model} is behind in {count:,} rows: compared as of position {verification.reached[model]:,}")

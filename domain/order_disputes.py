@@ -31,11 +31,13 @@ def note_dispute(order: Order, told: DisputeWord, stamp: Stamp) -> None:
     Lost, its money is taken out of the sellers' and the house's parts, and what they were paid of it comes back.
 
     Raises:
-        ChargeMismatch: it is about no charge of this order.
+        ChargeMismatch: it is about no charge of this order, or about money of another currency.
     """
     dispute = told.dispute
     if not order.knows_charge(dispute.charge_id):
         raise ChargeMismatch("the dispute is about another charge")
+    if dispute.money.currency != order.total.currency or dispute.money.amount < 0:
+        raise ChargeMismatch(f"the dispute is about {dispute.money}, the order {order.total}")
     known = _find(order, dispute.dispute_id)
     if known is None:
         known = replace(dispute, status=dispute.status if dispute.is_open else FIRST)

@@ -100,6 +100,8 @@ def note_refund(order: Order, made: RefundMade, stamp: Stamp) -> None:
         return
     if not order.knows_charge(made.charge_id):
         raise ChargeMismatch("the refund is of another charge")
+    if made.money.currency != order.total.currency or made.money.amount <= 0:
+        raise ChargeMismatch(f"the refund is {made.money}, the order {order.total}")
     due = _due(order, made)
     if due is None:
         due = _decide_outside(order, made, stamp)

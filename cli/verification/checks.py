@@ -15,6 +15,7 @@ from eventsourcing.persistence import MapperDeserialisationError
 
 from adapters.event_chain import START, link
 from adapters.event_codec import decode_event, decode_snapshot, encode_snapshot
+from cli.verification import books
 from cli.verification.rows import Everything
 from domain.aggregate import Aggregate, Event
 from domain.order import COMPLETED, Order
@@ -22,7 +23,7 @@ from domain.published import PublishedEvent, publish
 from domain.ticket import Ticket
 from domain.user import User
 from projections.models import MODELS
-from projections.projection import Columns
+from projections.projection import Columns, Line
 
 MAX_TOLD = 50
 """Differences kept to be shown; the rest is counted."""
@@ -42,6 +43,7 @@ class Verification:
     aggregates: dict[str, int] = field(default_factory=dict)
     """By kind, how many."""
     rows: int = 0
+    lines: int = 0
     snapshots: int = 0
     behind: dict[str, int] = field(default_factory=dict)
     """By read model, rows that still miss events the model has not come to."""
@@ -60,7 +62,7 @@ class Verification:
     def check(self, found: Everything) -> None:
         """One aggregate with all that is stored of it."""
         if not found.events:
-            what = [*found.rows, *(["a snapshot"] if found.snapshots else [])]
+            what = [*found.rows, *found.lines, *(["a snapshot"] if found.snapshots else [])]
             self.differ(f"{found.id} is in {', '.join(what)}, but not in the log")
             return
         fold = _Fold(self, found)
@@ -114,6 +116,8 @@ class _Fold:
         self._found = found
         self._aggregate: Any = None
         self._columns: Columns = {}
+        self._lines: list[Line] = []
+        self._undivided = False
         self._model: str | None = None
         self._row_checked = False
         self._completed = 0
@@ -150,7 +154,11 @@ class _Fold:
         self._completed += isinstance(event, Order.Completed)
         self._check_counts(event, where)
         self._check_row_before(published)
-        self._columns.update(MODELS[self._model_of(published)].project(published))
+        projection = MODELS[self._model_of(published)]
+        self._columns.update(projection.project(published))
+        if projection.lines is not None:
+            self._lines += projection.lines.make(published)
+        self._undivided |= isinstance(event, Order.Completed) and event.money is None
         self._check_snapshot(version)
         self._check_row_at(version)
         return True
@@ -165,7 +173,21 @@ class _Fold:
                 verification.differ(
                     f"{model} shows {found.id} at version {row['version']}, which the log does not have"
                 )
+        self._check_lines()
         verification.add(self._aggregate)
+
+    def _check_lines(self) -> None:
+        projection = MODELS[self._model or ""]
+        row = self._found.rows.get(projection.model)
+        if projection.lines is not None:
+            stored = self._found.lines.get(projection.lines.table, [])
+            version = 0 if row is None else row["version"]
+            for difference in books.differences(projection.lines, self._lines, stored, version):
+                self._verification.differ(difference)
+            self._verification.lines += len(stored)
+        if isinstance(self._aggregate, Order):
+            for difference in books.imbalances(self._aggregate, self._lines, undivided=self._undivided):
+                self._verification.differ(difference)
 
     def _model_of(self, published: PublishedEvent) -> str:
         if self._model is None:

@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Identifier
 
 from adapters.database import connection_options
 from projections.models import MODELS
+from projections.projection import Line
 
 FETCH = 5_000
 """Rows fetched at a time from each table; some megabytes."""
@@ -44,6 +45,8 @@ class Everything:
     """By version, stored name and state."""
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By read model, the row."""
+    lines: dict[str, list[Line]] = field(default_factory=dict)
+    """By table of lines, where there are any."""
 
 
 @contextmanager
@@ -71,8 +74,21 @@ def read_everything(connection: psycopg.Connection[Any]) -> Iterator[Everything]
         )
         for model, projection in MODELS.items()
     }
+    lines = {
+        kept.table: _grouped(
+            connection,
+            kept.table,
+            SQL("SELECT {0}, * FROM (SELECT {1} FROM {2}) AS l ORDER BY {0}, sequence, line").format(
+                Identifier(kept.aggregate),
+                SQL(", ").join(Identifier(name) for name in (kept.aggregate, "sequence", "line", *kept.columns)),
+                Identifier(kept.table),
+            ),
+        )
+        for projection in MODELS.values()
+        if (kept := projection.lines) is not None
+    }
     while True:
-        sources = (events, snapshots, *models.values())
+        sources = (events, snapshots, *models.values(), *lines.values())
         aggregate_id = min(source.next_id for source in sources)
         if all(source.ended for source in sources):
             return
@@ -82,6 +98,7 @@ def read_everything(connection: psycopg.Connection[Any]) -> Iterator[Everything]
         for model, source in models.items():
             for values in source.take(aggregate_id):
                 found.rows[model] = dict(zip(("version", *MODELS[model].columns), values, strict=True))
+        found.lines = {table: taken for table, source in lines.items() if (taken := source.take(aggregate_id))}
         yield found
 
 

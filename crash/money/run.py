@@ -21,7 +21,7 @@ from crash.money.stripe import Stripe
 from crash.storm import keep_up, one_fault
 from crash.tree import Tree
 
-CUSTOMERS = 40
+CUSTOMERS = 200
 SELLERS = 3
 """The last one never opens an account at Stripe, and is owed everything in the end."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -17,6 +18,8 @@ TRIES, PAUSE_SECONDS = 60, 0.5
 """A killed sandbox is back within seconds."""
 
 PAGE = 100
+
+_VISIT = re.compile(r'name="visit" value="([^"]+)"')
 
 
 class StripeAway(Exception):
@@ -44,8 +47,11 @@ class Stripe:
         await self._ask("POST", "/v1/refunds", {"charge": charge_id, "amount": str(amount)})
 
     async def onboard(self, url: str) -> None:
-        """A seller tells Stripe who they are."""
-        async with self._session.post(url, allow_redirects=False) as answer:
+        """A seller opens the page that a link leads to, and tells Stripe who they are."""
+        async with self._session.get(url) as page:
+            visit = _VISIT.search(await page.text())
+        assert visit is not None, "the sandbox's page has a form"
+        async with self._session.post(url, data={"visit": visit[1]}, allow_redirects=False) as answer:
             await answer.read()
 
     async def end_disputes(self, chance: random.Random) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from aiohttp import web
 from adapters.settings import Settings, SettingsError
 from adapters.stripe_client import API_VERSION
 from adapters.stripe_gateway import StripeGateway
-from domain.errors import Invalid
 from domain.money import Money
 from domain.order import Charge
 from domain.payouts import Refund, Reversal, Transfer
 from domain.ports import PaymentUnavailable
 from sandbox.server import make_app as make_sandbox
-from tests.api.house import serving
+from tests.api.house import eventually, serving
 
 SECRET_KEY = "sk_test_gateway"
 PRICE = Money(2500, "EUR")
@@ -32,7 +31,7 @@ ORDER_ID, USER_ID = UUID(int=7), UUID(int=8)
 REFUND = Refund(2, "ch_1", Money(1000, "EUR"), "buyer", tries=1)
 TRANSFER = Transfer(1, USER_ID, "acct_1", Money(900, "EUR"), "ch_1")
 REVERSAL = Reversal(1, USER_ID, "tr_1", Money(400, "EUR"))
-NOVEMBER = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+ANY_TIME = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 def gateway_to(url: str) -> StripeGateway:
@@ -68,108 +67,47 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         await gateway.close()
 
 
-async def test_an_order_has_one_intent_however_often_it_is_asked_for(scene: Scene) -> None:
-    order_id = uuid4()
-    intents = [await scene.gateway.create_intent(order_id, PRICE) for _ in range(2)]
-    assert intents[0] == intents[1]
-    assert (intents[0].status, intents[0].charge, intents[0].failure) == ("requires_payment_method", None, None)
-    seen = await scene.sandbox("GET", f"/v1/payment_intents/{intents[0].payment_intent_id}")
-    assert (seen["amount"], seen["currency"], seen["payment_method_types"]) == (2500, "eur", ["card"])
-    assert seen["metadata"] == {"order_id": str(order_id)}
-    assert intents[0].client_secret == seen["client_secret"]
-
-
-async def test_a_good_card_is_charged_once_for_an_attempt(scene: Scene) -> None:
-    intent = await scene.gateway.create_intent(uuid4(), PRICE)
-    paid = [await scene.gateway.confirm(intent.payment_intent_id, "pm_card_visa", "a1") for _ in range(2)]
-    assert paid[0] == paid[1]
-    assert paid[0].status == "succeeded"
-    assert paid[0].charge is not None
-    assert (paid[0].charge.payment_intent_id, paid[0].charge.money) == (intent.payment_intent_id, PRICE)
-    assert (await scene.sandbox("GET", "/_sandbox/state"))["charges"]["succeeded"] == 1
-    assert await scene.gateway.fetch(intent.payment_intent_id) == paid[0]
-
-
-@pytest.mark.parametrize(
-    ("card", "code", "decline_code"),
-    [
-        ("pm_card_chargeDeclined", "card_declined", "generic_decline"),
-        ("pm_card_chargeDeclinedInsufficientFunds", "card_declined", "insufficient_funds"),
-        ("pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
-    ],
-)
-async def test_a_refused_card_is_an_answer(scene: Scene, card: str, code: str, decline_code: str) -> None:
-    intent = await scene.gateway.create_intent(uuid4(), PRICE)
-    declined = await scene.gateway.confirm(intent.payment_intent_id, card, "a1")
-    assert (declined.status, declined.charge) == ("requires_payment_method", None)
-    assert declined.failure is not None
-    assert (declined.failure.code, declined.failure.decline_code) == (code, decline_code)
-    assert declined.failure.charge_id is not None
-    assert declined.failure.payment_intent_id == intent.payment_intent_id
-    again = await scene.gateway.confirm(intent.payment_intent_id, "pm_card_visa", "a2")
-    assert (again.status, again.failure) == ("succeeded", None)
-
-
-async def test_a_card_that_needs_the_buyer(scene: Scene) -> None:
-    intent = await scene.gateway.create_intent(uuid4(), PRICE)
-    waiting = await scene.gateway.confirm(intent.payment_intent_id, "pm_card_authenticationRequired", "a1")
-    assert (waiting.status, waiting.charge, waiting.failure) == ("requires_action", None, None)
-
-
-async def test_an_unknown_payment_method_is_the_clients_mistake(scene: Scene) -> None:
-    intent = await scene.gateway.create_intent(uuid4(), PRICE)
-    with pytest.raises(Invalid) as refused:
-        await scene.gateway.confirm(intent.payment_intent_id, "pm_nobody_knows", "a1")
-    assert refused.value.field == "payment_method"
-
-
-async def test_what_cannot_be_confirmed_any_more_comes_back_as_it_is(scene: Scene) -> None:
-    charge = await scene.paid()
-    again = await scene.gateway.confirm(charge.payment_intent_id, "pm_card_mastercard", "another attempt")
-    assert (again.status, again.charge) == ("succeeded", charge)
-    closed = await scene.gateway.create_intent(uuid4(), PRICE)
-    await scene.gateway.cancel(closed.payment_intent_id)
-    assert (await scene.gateway.confirm(closed.payment_intent_id, "pm_card_visa", "a1")).status == "canceled"
-
-
-async def test_closing_an_intent(scene: Scene) -> None:
-    intent = await scene.gateway.create_intent(uuid4(), PRICE)
-    assert (await scene.gateway.cancel(intent.payment_intent_id)).status == "canceled"
-    assert (await scene.gateway.cancel(intent.payment_intent_id)).status == "canceled"
-    charge = await scene.paid()
-    late = await scene.gateway.cancel(charge.payment_intent_id)
-    assert (late.status, late.charge) == ("succeeded", charge)
-
-
-async def test_a_charge_goes_back_once(scene: Scene) -> None:
-    charge = await scene.paid()
-    assert await scene.gateway.refund(charge) == await scene.gateway.refund(charge)
-    assert (await scene.sandbox("GET", "/_sandbox/state"))["refunded"] == {"eur": 2500}
-
-
-async def test_a_refund_whose_key_stripe_has_forgotten_is_looked_up(scene: Scene) -> None:
-    charge = await scene.paid()
-    async with scene.session.post(
-        f"{scene.url}/v1/refunds",
-        data={"charge": charge.charge_id},
-        headers={"Authorization": f"Bearer {SECRET_KEY}"},
-    ) as answer:
-        by_hand = (await answer.json())["id"]
-    assert await scene.gateway.refund(charge) == by_hand
-
-
-async def test_which_order_was_paid(scene: Scene) -> None:
+async def test_the_intent_is_of_the_order_and_for_cards(scene: Scene) -> None:
     order_id = uuid4()
     intent = await scene.gateway.create_intent(order_id, PRICE)
-    await scene.gateway.confirm(intent.payment_intent_id, "pm_card_visa", "a1")
-    assert await scene.gateway.order_of(intent.payment_intent_id) == (order_id, PRICE)
-    async with scene.session.post(
-        f"{scene.url}/v1/payment_intents",
-        data={"amount": "1", "currency": "eur"},
-        headers={"Authorization": f"Bearer {SECRET_KEY}"},
-    ) as answer:
-        foreign = (await answer.json())["id"]
-    assert await scene.gateway.order_of(foreign) is None
+    seen = await scene.sandbox("GET", f"/v1/payment_intents/{intent.payment_intent_id}")
+    assert (seen["amount"], seen["currency"], seen["payment_method_types"]) == (2500, "eur", ["card"])
+    assert seen["metadata"] == {"order_id": str(order_id)}
+    assert intent.client_secret == seen["client_secret"]
+
+
+async def test_an_attempt_charges_once_and_a_refund_goes_back_once(scene: Scene) -> None:
+    intent = await scene.gateway.create_intent(ORDER_ID, PRICE)
+    for _ in range(2):
+        paid = await scene.gateway.confirm(intent.payment_intent_id, "pm_card_visa", "a1")
+    assert paid.charge is not None
+    for number in (1, 1, 2, 1, 2):
+        await scene.gateway.refund(ORDER_ID, replace(REFUND, number=number, charge_id=paid.charge.charge_id))
+    state = await scene.sandbox("GET", "/_sandbox/state")
+    assert (state["charges"]["succeeded"], state["refunded"]) == (1, {"eur": 2000})
+
+
+async def test_a_refund_that_failed_is_made_anew_by_its_next_try(scene: Scene) -> None:
+    intent = await scene.gateway.create_intent(ORDER_ID, PRICE)
+    paid = await scene.gateway.confirm(intent.payment_intent_id, "pm_card_refundFail", "a1")
+    assert paid.charge is not None
+    due = replace(REFUND, charge_id=paid.charge.charge_id, tries=0)
+    first = await scene.gateway.refund(ORDER_ID, due)
+
+    async def failed() -> bool:
+        return await scene.gateway.refund_failed(first.refund_id)
+
+    assert await eventually(failed)
+    again = await scene.gateway.refund(ORDER_ID, replace(due, tries=1))
+    assert (again.refund_id != first.refund_id, again.number, again.tries) == (True, REFUND.number, 1)
+    books = [one async for one in scene.gateway.refunds(*ANY_TIME)]
+    assert [(one.refund.refund_id, one.failed) for one in books] == [(again.refund_id, False), (first.refund_id, True)]
+
+
+async def test_books_of_many_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.stripe_client.PAGE", 2)
+    made = [(await scene.paid()).charge_id for _ in range(5)]
+    assert [one.charge.charge_id async for one in scene.gateway.charges(*ANY_TIME)] == made[::-1]
 
 
 # What goes wrong -----------------------------------------------------------------------------------------------------
@@ -217,8 +155,8 @@ async def test_every_method_says_that_stripe_is_away() -> None:
         gateway.fetch_account("acct_1"),
         gateway.onboarding_link("acct_1", return_url="https://house.example/r", refresh_url="https://house.example/f"),
         gateway.order_of("pi_1"),
-        read(gateway.charges(*NOVEMBER)),
-        read(gateway.refunds(*NOVEMBER)),
+        read(gateway.charges(*ANY_TIME)),
+        read(gateway.refunds(*ANY_TIME)),
         return_exceptions=True,
     )
     await gateway.close()
@@ -292,6 +230,10 @@ async def test_what_is_sent_is_versioned_and_keyed() -> None:
         await gateway.create_account(USER_ID)
         await gateway.onboarding_link("acct_1", return_url="https://h.example/r", refresh_url="https://h.example/f")
         await gateway.close()
+    express = (
+        "controller[fees][payer]=application&controller[losses][payments]=application"
+        "&controller[stripe_dashboard][type]=express"
+    )
     number = f"metadata[order_id]={ORDER_ID}&metadata[seller_id]={USER_ID}&metadata[number]"
     assert seen == [
         (
@@ -326,9 +268,7 @@ async def test_what_is_sent_is_versioned_and_keyed() -> None:
             "POST",
             "/v1/accounts",
             f"account-{USER_ID}",
-            "controller[fees][payer]=application&controller[losses][payments]=application"
-            "&controller[stripe_dashboard][type]=express&capabilities[transfers][requested]=true"
-            f"&metadata[user_id]={USER_ID}",
+            f"{express}&capabilities[transfers][requested]=true&metadata[user_id]={USER_ID}",
         ),
         (
             "POST",

@@ -17,8 +17,9 @@ async def test_an_orders_history_tells_it_all(house: House) -> None:
         "ChargeFailed",
         "ChargeCreated",
         "OrderCompleted",
+        "ChargeSettled",
     ]
-    assert [item["sequence"] for item in items] == [1, 2, 3, 4, 5]
+    assert [item["sequence"] for item in items] == [1, 2, 3, 4, 5, 6]
     assert [item["position"] for item in items] == sorted(item["position"] for item in items)
     assert {item["actor"] for item in items} == {buyer.id}
     assert items[3]["data"]["money"] == {"amount": 2500, "currency": "EUR"}

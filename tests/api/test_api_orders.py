@@ -17,9 +17,11 @@ async def test_an_order_comes_back_whole(house: House) -> None:
     _, buyer, ticket, order = await house.ordered()
     assert set(order) == set(Order.__struct_fields__)
     price = {"amount": 2500, "currency": "EUR"}
-    assert order["items"] == [{"ticket_id": ticket["id"], "title": "Category 2", "quantity": 1, "price": price}]
+    terms = {"refunded": 0, "refund_until": None, "refund_fee": 0}
+    assert order["items"] == [{"ticket_id": ticket["id"], "title": "Category 2", "quantity": 1, "price": price} | terms]
     assert (order["version"], order["status"], order["buyer_id"], order["total"]) == (1, "created", buyer.id, price)
     assert (order["payment_intent_id"], order["charge_id"], order["refund_id"]) == (None, None, None)
+    assert order["refunds"] == []
     hold = datetime.fromisoformat(order["expires_at"]) - datetime.fromisoformat(order["created_at"])
     assert hold == timedelta(seconds=900)
     shown = await house.call("GET", f"/orders/{order['id']}", token=buyer.token)

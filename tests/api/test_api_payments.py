@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from api import declines
 from api.ids import new_id
 from api.payments import RESULT
+from api.problems import PROBLEMS
 from domain.aggregate import Cause
 from domain.marketplace import Ask
+from domain.order import ChargeFailure
 from domain.ports import PaymentUnavailable
 from tests.api.conftest import OpenHouse
-from tests.api.house import House
+from tests.api.house import House, Person, eventually, running_house, serving, settings_of
 
 
 async def test_a_good_card_completes_the_order(house: House) -> None:
@@ -29,42 +34,132 @@ async def test_a_good_card_completes_the_order(house: House) -> None:
     assert done["payment_intent_id"] == paid.body["payment_intent_id"]
     state = (await house.call("GET", f"/tickets/{ticket['id']}")).body
     assert (state["available"], state["held"], state["sold"]) == (4, 0, 1)
-    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeCreated", "OrderCompleted"]
+    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeCreated", "OrderCompleted", "ChargeSettled"]
     assert await house.types(order["id"]) == types
 
 
 @pytest.mark.parametrize(
-    ("card", "reason"),
+    ("card", "code", "reason"),
     [
-        ("pm_card_visa_chargeDeclined", "generic_decline"),
-        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
-        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
-        ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc"),
+        ("pm_card_visa_chargeDeclined", "card_declined", "generic_decline"),
+        ("pm_card_chargeDeclinedLostCard", "card_declined", "lost_card"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
+        ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", "incorrect_cvc"),
+        ("pm_card_chargeDeclinedProcessingError", "processing_error", "processing_error"),
     ],
 )
-async def test_a_declined_card_leaves_the_order_open(house: House, card: str, reason: str) -> None:
+async def test_a_declined_card_leaves_the_order_open(house: House, card: str, code: str, reason: str) -> None:
     _, buyer, _, order = await house.ordered()
     declined = await house.pay(buyer, order["id"], card)
-    assert (declined.status, declined.code, declined.body["decline_code"]) == (402, "card_declined", reason)
+    assert (declined.status, declined.code, declined.body["decline_code"]) == (402, code, reason)
     good = await house.pay(buyer, order["id"])
     assert (good.status, good.body["status"]) == (201, "succeeded")
-    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeFailed", "ChargeCreated", "OrderCompleted"]
+    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeFailed", "ChargeCreated", "OrderCompleted", "ChargeSettled"]
     assert await house.types(order["id"]) == types
 
 
-async def test_a_card_that_needs_the_buyer_to_act(house: House) -> None:
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (ChargeFailure("pi_1", "card_declined", "do_not_honor"), "card_declined"),
+        (ChargeFailure("pi_1", "card_declined", None), "card_declined"),
+        (ChargeFailure("pi_1", "unknown", None), "card_declined"),
+        (ChargeFailure("pi_1", "card_declined", "authentication_required"), "authentication_failed"),
+        (ChargeFailure("pi_1", "authentication_required", "do_not_honor"), "authentication_failed"),
+        (ChargeFailure("pi_1", "payment_intent_authentication_failure", None), "authentication_failed"),
+        (ChargeFailure("pi_1", "card_declined", "invalid_cvc"), "incorrect_cvc"),
+        (ChargeFailure("pi_1", "processing_error", None), "processing_error"),
+    ],
+)
+def test_why_a_card_was_refused(failure: ChargeFailure, code: str) -> None:
+    assert declines.code_of(failure) == code
+    assert PROBLEMS[code][0] == 402
+    assert declines.advice_for(code)
+
+
+# The buyer has to act ------------------------------------------------------------------------------------------------
+
+
+async def waiting_for_the_buyer(house: House, card: str) -> tuple[Person, str, str]:
+    """A buyer, an order that waits for them to be recognised, and its intent."""
     _, buyer, _, order = await house.ordered()
-    answer = await house.pay(buyer, order["id"], "pm_card_authenticationRequired")
+    answer = await house.pay(buyer, order["id"], card)
     assert (answer.status, answer.body["status"], answer.body["charge_id"]) == (201, "requires_action", None)
-    intent_id = answer.body["payment_intent_id"]
-    authenticated = await house.sandbox(
-        "POST", f"/_sandbox/payment_intents/{intent_id}/authenticate", {"outcome": "succeed"}
-    )
-    assert authenticated["status"] == "succeeded"
+    return buyer, order["id"], answer.body["payment_intent_id"]
+
+
+async def act(house: House, intent_id: str, outcome: str) -> str:
+    """The buyer does; returns the intent's status."""
+    path = f"/_sandbox/payment_intents/{intent_id}/authenticate"
+    status: str = (await house.sandbox("POST", path, {"outcome": outcome}))["status"]
+    return status
+
+
+async def test_a_card_that_needs_the_buyer_to_act(house: House) -> None:
+    buyer, order_id, intent_id = await waiting_for_the_buyer(house, "pm_card_authenticationRequired")
+    assert await act(house, intent_id, "succeed") == "succeeded"
     # The webhook has not come; asking again finds the money and charges nothing.
-    again = await house.pay(buyer, order["id"])
+    again = await house.pay(buyer, order_id)
     assert (again.status, again.body["status"]) == (201, "succeeded")
     assert await house.charges() == 1
+
+
+async def test_a_buyer_who_was_recognised_finds_the_order_completed(house_with_webhooks: House) -> None:
+    house = house_with_webhooks
+    buyer, order_id, intent_id = await waiting_for_the_buyer(house, "pm_card_authenticationRequired")
+    await act(house, intent_id, "succeed")
+    assert await eventually(lambda: status_is(house, buyer, order_id, "completed"))
+
+
+async def status_is(house: House, buyer: Person, order_id: str, status: str) -> bool:
+    return bool((await house.call("GET", f"/orders/{order_id}", token=buyer.token)).body["status"] == status)
+
+
+@pytest.mark.parametrize(
+    ("card", "outcome", "code"),
+    [
+        ("pm_card_authenticationRequired", "fail", "payment_intent_authentication_failure"),
+        ("pm_card_threeDSecureRequiredChargeDeclined", "succeed", "card_declined"),
+    ],
+)
+async def test_a_buyer_who_was_not_recognised_or_whose_bank_declines_takes_another_card(
+    house_with_webhooks: House, card: str, outcome: str, code: str
+) -> None:
+    house = house_with_webhooks
+    buyer, order_id, intent_id = await waiting_for_the_buyer(house, card)
+    assert await act(house, intent_id, outcome) == "requires_payment_method"
+
+    async def heard() -> bool:
+        return "ChargeFailed" in await house.types(order_id)
+
+    assert await eventually(heard)
+    [failed] = [event for event in await house.services.log.history(UUID(order_id)) if event.type == "ChargeFailed"]
+    assert failed.data.code == code  # type: ignore[union-attr]
+    assert await status_is(house, buyer, order_id, "awaiting_payment")
+    other = await house.pay(buyer, order_id)
+    assert (other.status, other.body["status"]) == (201, "succeeded")
+    assert await house.charges() == 1
+
+
+async def test_a_bank_that_wants_the_buyer_recognised_and_does_not_say_how(database_url: str, tmp_path: Path) -> None:
+    """Stripe declines such a card outright when there is nothing the buyer could be asked."""
+    intent = {"id": "pi_1", "status": "requires_payment_method", "amount": 2500, "currency": "eur", "metadata": {}}
+    error = {"type": "card_error", "code": "authentication_required", "decline_code": "authentication_required"}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/confirm"):
+            return web.json_response({"error": error | {"payment_intent": intent}}, status=402)
+        return web.json_response(intent)
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    async with serving(app) as url, running_house(settings_of(database_url, tmp_path, stripe_api_base=url)) as house:
+        _, buyer, _, order = await house.ordered()
+        declined = await house.pay(buyer, order["id"])
+        assert (declined.status, declined.code) == (402, "authentication_failed")
+        assert declined.body["decline_code"] == "authentication_required"
+        assert (await house.types(order["id"]))[-1] == "ChargeFailed"
 
 
 async def test_without_a_payment_method_the_client_confirms(house: House) -> None:

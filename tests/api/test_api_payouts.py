@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import aiohttp
+import pytest
+
+from api import account_looks, limits
+from api.limits import Rule
 from domain.money import Money
 from domain.order import Order
 from domain.order_disputes import DisputeWord
 from domain.payouts import Dispute, Terms
-from domain.user import PayoutAccount
+from domain.user import PayoutAccount, User
 from tests.api.conftest import OpenHouse
-from tests.api.house import House, Person
+from tests.api.house import Answer, House, Person
 from tests.api.test_api_refunds import asked, bought, give_back, some
 
 TENTH = Terms(fee_bps=1_000, payouts="at_once")
@@ -98,3 +105,105 @@ async def test_what_a_bank_holds_is_disputed(open_house: OpenHouse) -> None:
         for reversal in after.reversals:
             await house.services.marketplace.note_reversal(after.id, reversal.number, "trr_1", asked())
         assert await balances(house, seller) == [eur | {"paid_out": 0}]
+
+
+async def opened(house: House, seller: Person) -> Answer:
+    return await house.call("POST", "/payouts/account", token=seller.token)
+
+
+async def account_id(house: House, seller: Person) -> str | None:
+    user = await house.services.log.aggregate(User, UUID(seller.id))
+    assert user is not None
+    return user.account_id
+
+
+NEW = {"details_submitted": False, "transfers_enabled": False, "payouts_enabled": False}
+READY = {"details_submitted": True, "transfers_enabled": True, "payouts_enabled": True}
+
+
+async def test_a_seller_opens_one_account_and_gets_a_link_each_time(open_house: OpenHouse) -> None:
+    async with open_house(public_url="https://tickets.example.org") as house:
+        seller = await house.person()
+        first = await opened(house, seller)
+        assert (first.status, set(first.body)) == (201, {"url", "expires_at"})
+        assert first.headers["Cache-Control"] == "no-store"
+        assert datetime.fromisoformat(first.body["expires_at"]) > datetime.now(UTC)
+        made = await account_id(house, seller)
+        assert made is not None
+        assert (await payouts(house, seller))["account"] == NEW
+        again = await opened(house, seller)
+        assert again.body["url"] != first.body["url"]
+        assert await account_id(house, seller) == made
+        assert await house.types(seller.id) == ["UserCreated", "PayoutAccountCreated"]
+        # Where Stripe sends the seller when they are done; the second visit of a link is one too many.
+        async with aiohttp.ClientSession() as browser:
+            async with browser.get(first.body["url"]) as page:
+                assert page.status == 200
+            async with browser.get(first.body["url"], allow_redirects=False) as back:
+                assert back.headers["Location"] == "https://tickets.example.org/#payouts"
+
+
+async def test_two_at_once_open_one_account(house: House) -> None:
+    seller = await house.person()
+    answers = await asyncio.gather(*(opened(house, seller) for _ in range(4)))
+    assert [answer.status for answer in answers] == [201] * 4
+    assert await house.types(seller.id) == ["UserCreated", "PayoutAccountCreated"]
+    assert len((await house.sandbox("GET", "/v1/accounts"))["data"]) == 1
+
+
+async def test_a_house_that_pays_by_other_means_opens_none(open_house: OpenHouse) -> None:
+    async with open_house(terms=Terms()) as house:
+        seller = await house.person()
+        refused = await opened(house, seller)
+        assert (refused.status, refused.code) == (409, "payouts_off")
+        shown = await payouts(house, seller)
+        assert (shown["timing"], shown["account"]) == ("off", None)
+        assert await house.types(seller.id) == ["UserCreated"]
+
+
+async def test_how_the_account_stands_is_asked_until_it_is_ready(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No webhook comes here: it is asked for, and not each time the page is read."""
+    monkeypatch.setattr(account_looks, "LOOKS_PER_ACCOUNT", Rule(burst=1, per_second=1))
+    looks: list[str] = []
+    async with open_house() as house:
+        gateway, fetch = house.services.gateway, house.services.gateway.fetch_account
+
+        async def counted(account: str) -> PayoutAccount:
+            looks.append(account)
+            return await fetch(account)
+
+        monkeypatch.setattr(gateway, "fetch_account", counted)
+        seller = await house.person()
+        assert (await opened(house, seller)).status == 201
+        shown = await asyncio.gather(*(payouts(house, seller) for _ in range(5)))
+        assert [one["account"] for one in shown] == [NEW] * 5
+        await house.sandbox("POST", f"/_sandbox/accounts/{looks[0]}/onboard")
+        assert (await payouts(house, seller))["account"] == NEW, "it was asked for a moment ago"
+        assert len(looks) == 1
+        await asyncio.sleep(1.0)
+        for _ in range(2):
+            assert (await payouts(house, seller))["account"] == READY
+        await asyncio.sleep(1.0)
+        assert (await payouts(house, seller))["account"] == READY
+        assert len(looks) == 2, "who is ready is asked about no more"
+        updated = (await house.services.log.history(UUID(seller.id)))[-1]
+        assert (updated.type, updated.cause.actor) == ("PayoutAccountUpdated", None)
+
+
+async def test_while_stripe_is_away_what_was_heard_is_shown(open_house: OpenHouse) -> None:
+    async with open_house() as house, open_house(stripe_api_base="http://127.0.0.1:9") as cut_off:
+        seller, other = await house.person(), await house.person()
+        assert (await opened(house, seller)).status == 201
+        assert (await payouts(cut_off, seller))["account"] == NEW
+        refused = await opened(cut_off, other)
+        assert (refused.status, refused.code) == (503, "payment_unavailable")
+        assert await house.types(other.id) == ["UserCreated"]
+
+
+async def test_links_are_made_so_often(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ONBOARDINGS_PER_ACCOUNT", Rule(burst=2, per_second=0.1))
+    async with open_house(rate_limit=True) as house:
+        seller = await house.person()
+        assert [(await opened(house, seller)).status for _ in range(3)] == [201, 201, 429]

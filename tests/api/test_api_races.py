@@ -132,7 +132,7 @@ async def test_payment_that_ends_after_the_deadline_when_another_has_the_ticket(
     await house.sandbox("DELETE", "/_sandbox/faults")
     assert (await house.pay(buyer, order["id"], key="k")).raw == late.raw
     last = [event.type for event in await house.services.log.history(UUID(order["id"]))]
-    assert last[-2:] == ["ChargeCreated", "OrderExpired"]
+    assert last[-3:] == ["ChargeCreated", "OrderExpired", "ChargeSettled"]
 
 
 async def test_payment_after_the_deadline(house: House) -> None:

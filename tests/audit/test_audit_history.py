@@ -61,6 +61,9 @@ TICKET_STATE = {
     "quantity": 5,
     "description": None,
     "hold_seconds": None,
+    "refund_until": None,
+    "refund_fee": 0,
+    "resell_returned": True,
     "status": "open",
     "created_at": "2026-06-11T12:00:00Z",
 }

@@ -20,7 +20,7 @@ from cli.importing import import_listings
 from tests.cli_clients.stand_in import StandIn
 
 EMAIL, PASSWORD = "seller@example.org", "correct horse battery"
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(list(COLUMNS)[:11])  # terms of refund may be left out
 
 
 def line(title: str, quantity: object = 100) -> str:

@@ -88,7 +88,7 @@ async def test_a_form_of_another_site_changes_nothing(house: House) -> None:
     for route in ROUTES:
         if route.body is not None:
             for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
-                path = "/" + route.path.format(ticket_id=scene.ticket["id"])
+                path = "/" + route.path.format(ticket_id=scene.ticket["id"], order_id=scene.order["id"])
                 answer = await house.call(
                     route.method, path, raw=b'{"title": "x"}', token=scene.people[OWNER].token,
                     headers={"Content-Type": media},

@@ -78,7 +78,7 @@ async def test_a_payment_is_charged_and_told_once(house: House, proxy: Proxy) ->
     assert (proxy.lost, answer.status, answer.body["status"]) == (2, 201, "succeeded")
     assert (await house.pay(buyer, order["id"], key="k")).raw == answer.raw
     assert await house.charges() == 1
-    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeCreated", "OrderCompleted"]
+    types = ["OrderCreated", "OrderAwaitingPayment", "ChargeCreated", "OrderCompleted", "ChargeSettled"]
     assert await house.types(order["id"]) == types
 
 

@@ -14,7 +14,7 @@ from adapters import stripe_signature
 from adapters.stripe_signature import MAX_SIGNATURES, BadSignature, check
 from tests.api.conftest import OpenHouse
 from tests.api.house import WEBHOOK_SECRET, House, running_house, settings_of
-from tests.api.test_api_webhooks import PATH, outcomes, send, succeeded, waiting
+from tests.api.test_api_webhooks import PATH, by_hand, dispute_of, outcomes, paid, send, succeeded, waiting
 from tests.input.test_input_fuzz import signature
 
 RAW = b'{"id": "evt_1"}'
@@ -143,14 +143,15 @@ async def test_play_money_is_not_heard_by_a_live_house(
         assert (await house.types(order["id"]))[-1] == "OrderCompleted"
 
 
-async def test_a_refund_of_other_money_is_left_out(house: House) -> None:
-    _, buyer, _, order = await house.ordered()
-    paid = (await house.pay(buyer, order["id"])).body
-    subject = {"id": "re_1", "amount": 2500, "currency": "eur", "status": "succeeded", "charge": paid["charge_id"]}
-    subject |= {"payment_intent": paid["payment_intent_id"]}
-    for change in ({"amount": 1}, {"currency": "usd"}, {"currency": "isk"}, {"amount": -2500}):
-        assert (await send(house, "refund.created", subject | change)).status == 200
-        assert (await house.types(order["id"]))[-1] == "OrderCompleted", change
+async def test_a_refund_or_dispute_of_other_money_is_left_out(house: House) -> None:
+    _, order, payment = await paid(house)
+    made, dispute = await by_hand(house, payment, amount="1000"), dispute_of(payment)
+    changes: list[dict[str, Any]] = [{"currency": "usd"}, {"currency": "isk"}, {"amount": -2500}]
+    for number, change in enumerate(changes, 1):
+        assert (await send(house, "refund.created", made | change)).status == 200
+        assert (await send(house, "charge.dispute.created", dispute | change)).status == 200
+        assert (await house.types(order["id"]))[-1] == "ChargeSettled", change
+        assert await outcomes(house, "mismatch") == 2 * number
 
 
 OTHER_MONEY: list[dict[str, Any]] = [

@@ -193,7 +193,7 @@ class Life:
     def _note_refund(self, number: int | None, charge_id: str, money: Money) -> None:
         before = len(self.order.refunds), self._refunds("succeeded")
         refund_id = f"re_{self._id()}"
-        order_refunds.note_refund(self.order, RefundMade(refund_id, charge_id, money, number), self._stamp())
+        order_refunds.note_refund(self.order, RefundMade(refund_id, charge_id, money, number, tries), self._stamp())
         assert (len(self.order.refunds), self._refunds("succeeded")) != before
         self.stripe[money.currency] -= money.amount
 
