@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,9 @@ MAX_RETRIES = 1
 """After a broken connection, a conflict or a 5xx; the caller's retry with the same key takes it from there."""
 CALL_SECONDS = 25.0
 """One call with its retries: under the half minute for which clients commonly wait."""
+NEXT_KEY_SECONDS = 600
+"""How long a key lasts that stands in for one with a refusal, see `_once`: far longer than a request is under way, and
+than the clocks of two machines are apart."""
 PAGE = 100
 """Objects in one page of a list: as many as Stripe gives."""
 _LIVE_KEYS = ("sk_live_", "rk_live_")
@@ -76,10 +80,33 @@ class StripeClient:
         except (stripe.StripeError, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unavailable(error) from error
 
+    async def _once(self, make: Callable[[str], Awaitable[T]], key: str) -> T:
+        """Makes something under a key, once.
+
+        Stripe keeps refusals under their keys, too, for a day: what it refused (an account that was not ready) it would
+        go on refusing from memory. It says so; then nothing was made under that key, and another one is good. That is
+        the last ten minutes' key first, since a request with it may still be under way.
+        """
+        now = int(time.time()) // NEXT_KEY_SECONDS
+        for one in (key, f"{key}-{now - 1}"):
+            try:
+                return await self._call(make(one))
+            except stripe.InvalidRequestError as error:
+                if not _is_from_memory(error):
+                    raise
+        return await self._call(make(f"{key}-{now}"))
+
     async def _ask(self, call: Awaitable[Any], shape: type[T]) -> T:
         """The answer to a request that nobody but this house can be wrong about."""
         try:
             return read((await self._call(call)).to_dict(), shape)
+        except stripe.StripeError as error:
+            raise unavailable(error) from error
+
+    async def _made(self, make: Callable[[str], Awaitable[Any]], key: str, shape: type[T]) -> T:
+        """As `_ask`, for what is to be made `_once`."""
+        try:
+            return read((await self._once(make, key)).to_dict(), shape)
         except stripe.StripeError as error:
             raise unavailable(error) from error
 
@@ -122,6 +149,10 @@ def checked(make: Callable[[], T]) -> T:
         return make()
     except msgspec.ValidationError as error:
         raise unavailable(error) from error
+
+
+def _is_from_memory(error: stripe.StripeError) -> bool:
+    return any(name.lower() == "idempotent-replayed" for name in error.headers or {})
 
 
 def unavailable(error: Exception) -> PaymentUnavailable:

@@ -3,7 +3,7 @@
 Every request that has an effect carries an idempotency key that is derived from what it is for, so that however often
 a step is repeated, after whatever crash, Stripe does it once: `order-<id>-intent`, the caller's attempt,
 `order-<id>-refund-<number>-<tries>`, `order-<id>-transfer-<number>`, `order-<id>-reversal-<number>`,
-`account-<user id>`.
+`account-<user id>`. What Stripe has refused is asked for again under another one (`adapters/stripe_client.py`).
 """
 
 from __future__ import annotations

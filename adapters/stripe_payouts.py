@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from adapters.stripe_amounts import to_stripe
@@ -23,18 +25,21 @@ class StripePayouts(StripeClient):
         async for known in self._all(transfers.list_async, {"transfer_group": str(order_id)}, Tagged):
             if known.metadata == tagged:
                 return known.id
-        create = transfers.create_async(
-            {
-                "amount": to_stripe(transfer.money),
-                "currency": transfer.money.currency.lower(),
-                "destination": transfer.account_id,
-                "source_transaction": transfer.charge_id,
-                "transfer_group": str(order_id),
-                "metadata": tagged,
-            },
-            {"idempotency_key": f"order-{order_id}-transfer-{transfer.number}"},
-        )
-        return (await self._ask(create, Tagged)).id
+
+        def make(key: str) -> Awaitable[Any]:
+            return transfers.create_async(
+                {
+                    "amount": to_stripe(transfer.money),
+                    "currency": transfer.money.currency.lower(),
+                    "destination": transfer.account_id,
+                    "source_transaction": transfer.charge_id,
+                    "transfer_group": str(order_id),
+                    "metadata": tagged,
+                },
+                {"idempotency_key": key},
+            )
+
+        return (await self._made(make, f"order-{order_id}-transfer-{transfer.number}", Tagged)).id
 
     async def reverse(self, order_id: UUID, reversal: Reversal) -> str:
         """See `domain.ports.PaymentGateway`. What was made before is looked up, too."""
@@ -43,32 +48,38 @@ class StripePayouts(StripeClient):
         async for known in self._all(partial(reversals.list_async, reversal.transfer_id), {}, Tagged):
             if known.metadata == tagged:
                 return known.id
-        create = reversals.create_async(
-            reversal.transfer_id,
-            {"amount": to_stripe(reversal.money), "metadata": tagged},
-            {"idempotency_key": f"order-{order_id}-reversal-{reversal.number}"},
-        )
-        return (await self._ask(create, Tagged)).id
+
+        def make(key: str) -> Awaitable[Any]:
+            return reversals.create_async(
+                reversal.transfer_id,
+                {"amount": to_stripe(reversal.money), "metadata": tagged},
+                {"idempotency_key": key},
+            )
+
+        return (await self._made(make, f"order-{order_id}-reversal-{reversal.number}", Tagged)).id
 
     async def create_account(self, user_id: UUID) -> PayoutAccount:
         """See `domain.ports.PayoutGateway`.
 
         The house bears Stripe's fees and what a seller cannot pay back; Stripe asks sellers for what it needs to know.
         """
-        create = self._v1.accounts.create_async(
-            {
-                # What used to be the type `express` (docs.stripe.com/connect/migrate-to-controller-properties).
-                "controller": {
-                    "fees": {"payer": "application"},
-                    "losses": {"payments": "application"},
-                    "stripe_dashboard": {"type": "express"},
+
+        def make(key: str) -> Awaitable[Any]:
+            return self._v1.accounts.create_async(
+                {
+                    # What used to be the type `express` (docs.stripe.com/connect/migrate-to-controller-properties).
+                    "controller": {
+                        "fees": {"payer": "application"},
+                        "losses": {"payments": "application"},
+                        "stripe_dashboard": {"type": "express"},
+                    },
+                    "capabilities": {"transfers": {"requested": True}},
+                    "metadata": {"user_id": str(user_id)},
                 },
-                "capabilities": {"transfers": {"requested": True}},
-                "metadata": {"user_id": str(user_id)},
-            },
-            {"idempotency_key": f"account-{user_id}"},
-        )
-        return (await self._ask(create, AccountObject)).account()
+                {"idempotency_key": key},
+            )
+
+        return (await self._made(make, f"account-{user_id}", AccountObject)).account()
 
     async def fetch_account(self, account_id: str) -> PayoutAccount:
         """See `domain.ports.PayoutGateway`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Any
 from uuid import UUID
 
 import stripe
@@ -25,23 +27,22 @@ class StripeRefunds(StripeClient):
         made = await self._find_refund(refund, tagged) or await self._make_refund(order_id, refund, tagged)
         return checked(lambda: made.made(order_id))
 
-    async def refund_failed(self, refund_id: str) -> bool:
-        """Whether a refund has failed by now. Raises `PaymentUnavailable`."""
-        return (await self._ask(self._v1.refunds.retrieve_async(refund_id), RefundObject)).has_failed()
-
     async def _make_refund(self, order_id: UUID, refund: Refund, tagged: dict[str, str]) -> RefundObject:
-        create = self._v1.refunds.create_async(
-            {"charge": refund.charge_id, "amount": to_stripe(refund.money), "metadata": tagged},
-            {"idempotency_key": f"order-{order_id}-refund-{refund.number}-{refund.tries}"},
-        )
+        def make(key: str) -> Awaitable[Any]:
+            return self._v1.refunds.create_async(
+                {"charge": refund.charge_id, "amount": to_stripe(refund.money), "metadata": tagged},
+                {"idempotency_key": key},
+            )
+
         try:
-            return read((await self._call(create)).to_dict(), RefundObject)
+            made = await self._once(make, f"order-{order_id}-refund-{refund.number}-{refund.tries}")
+            return read(made.to_dict(), RefundObject)
         except stripe.InvalidRequestError as error:
             # Made by an earlier version or at Stripe itself: it has no number, and the order takes it for this one.
-            made = await self._find_refund(refund, None) if error.code == "charge_already_refunded" else None
-            if made is None:
+            older = await self._find_refund(refund, None) if error.code == "charge_already_refunded" else None
+            if older is None:
                 raise unavailable(error) from error
-            return made
+            return older
 
     async def _find_refund(self, refund: Refund, tagged: dict[str, str] | None) -> RefundObject | None:
         """The one with this metadata; None: one of this amount that no order here has numbered."""

@@ -37,6 +37,7 @@ from api.metrics import Metrics
 from api.openapi import document
 from api.post_office import PostOffice
 from api.routes import ROUTES
+from api.sales import sales_reader
 from api.services import SERVICES, Services
 from api.sessions import EndedSessions
 from api.shared_reads import SharedReads
@@ -46,6 +47,7 @@ from domain.actors import Actors
 from domain.marketplace import Marketplace
 from projections.payout_queries import PayoutQueries
 from projections.queries import Queries
+from projections.sales import SalesQueries
 
 POOL_SIZE = 10
 """Connections for reads, of a millisecond each: ten serve thousands a second. One more writes (`domain/actors.py`)."""
@@ -126,6 +128,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         listings=SharedReads(listing_reader(queries), at_once=2, keys_in_a_look=100),
         pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),
         balances=SharedReads(PayoutQueries(pool).balances, at_once=2, keys_in_a_look=10),
+        sales=SharedReads(sales_reader(SalesQueries(pool)), at_once=2, keys_in_a_look=1),
         account_looks=AccountLooks(gateway),
         log=EventLog(pool),
         gateway=gateway,

@@ -22,6 +22,8 @@ from api import (
     payouts,
     query_models,
     refunds,
+    sales,
+    sales_models,
     signing_in,
     tickets,
     users,
@@ -123,6 +125,10 @@ ROUTES: tuple[Route, ...] = (
     route("POST", "/api/webhooks/stripe", webhooks.stripe, Access.STRIPE, "Stripe's events",
           answers={200: machine_models.Received}, takes_raw_body=True, is_limited=False,
           problems=("bad_signature", "payment_unavailable", *_STORE)),
+    # Analytics
+    route("GET", "/api/analytics/sales", sales.read, Access.SIGNED_IN,
+          "What I sold; of an administrator: what everybody sold",
+          query=sales_models.SalesQuery, answers={200: sales_models.Sales}, problems=("unavailable",)),
     # Machines
     route("GET", "/healthz", health.alive, Access.ANYONE, "Does the process live",
           answers={200: machine_models.Alive}, is_limited=False),

@@ -33,6 +33,7 @@ from domain.actors import Actors
 from domain.marketplace import Marketplace
 from projections.payout_queries import Balance
 from projections.queries import Queries, TicketRow
+from projections.sales import Question, Sales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Services:
     listings: SharedReads[UUID, TicketRow]
     pages: SharedReads[TicketSearch, Answer]
     balances: SharedReads[UUID, tuple[Balance, ...]]
+    sales: SharedReads[Question, Sales]
     account_looks: AccountLooks
     log: EventLog
     gateway: StripeGateway

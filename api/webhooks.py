@@ -83,7 +83,8 @@ async def _tell_refund(call: Call, order_id: UUID, fact: RefundTold) -> str:
     if made.number is None:
         if fact.failed:
             return await marketplace.note_refund_failure(order_id, made.refund_id, _taken(call))
-        if await call.services.gateway.refund_failed(made.refund_id):
+        known = await call.services.gateway.find_refund(made.refund_id)
+        if known is None or known.failed:
             return IGNORED
     outcome = await marketplace.note_refund(order_id, made, _taken(call))
     if fact.failed:

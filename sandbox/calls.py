@@ -67,7 +67,11 @@ class Call:
 
     def settle_later(self, subject: str, outcome: str) -> None:
         """Has the object of this id come to its end after a while; see `settlements.py`."""
-        self.store.write("INSERT INTO settlements VALUES (?, ?, ?)", (subject, outcome, time.time()))
+        self.store.write("INSERT OR REPLACE INTO settlements VALUES (?, ?, ?)", (subject, outcome, time.time()))
+
+    def settled(self, subject: str) -> None:
+        """It has come to its end, in whatever way."""
+        self.store.write("DELETE FROM settlements WHERE subject = ?", (subject,))
 
 
 Operation = Callable[[Call], dict[str, Any]]

@@ -20,6 +20,14 @@ class Decline:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Why a buyer's bank disputes a charge. An inquiry only asks; it takes no money yet."""
+
+    reason: str
+    is_inquiry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A test card. `needs_authentication`: the buyer must pass 3-D Secure first; `decline` comes after it."""
 
@@ -30,6 +38,8 @@ class Card:
     needs_authentication: bool = False
     refund: Literal["pending", "fails"] | None = None
     """What its bank does with a refund: takes its time, or lets it fail after it seemed to have succeeded."""
+    claim: Claim | None = None
+    """How its bank disputes a charge, soon after it succeeded."""
 
 
 GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -83,6 +93,9 @@ CARDS: dict[str, Card] = {
     "pm_card_threeDSecureRequiredChargeDeclined": Card("visa", "1629", decline=GENERIC, needs_authentication=True),
     "pm_card_pendingRefund": Card("visa", "7726", refund="pending"),
     "pm_card_refundFail": Card("visa", "5126", refund="fails"),
+    "pm_card_createDispute": Card("visa", "0259", claim=Claim("fraudulent")),
+    "pm_card_createDisputeProductNotReceived": Card("visa", "2685", claim=Claim("product_not_received")),
+    "pm_card_createDisputeInquiry": Card("visa", "1976", claim=Claim("fraudulent", is_inquiry=True)),
     **{f"pm_card_{name}": card for name, card in _DECLINING.items()},
     **{f"pm_card_visa_{name}": card for name, card in _DECLINING.items()},
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox import balance, expansion, ledger, objects
 from sandbox.calls import Call
-from sandbox.cards import Decline
+from sandbox.cards import CARDS, Decline
 from sandbox.errors import missing_object
 from sandbox.lists import listing
 from sandbox.store import Record
@@ -29,6 +29,8 @@ def charge_card(call: Call, intent: Record, payment_method: Record, decline: Dec
     charge |= _succeeded(call, charge) if decline is None else _failed(decline)
     call.store.insert("charges", charge, payment_intent=intent["id"])
     if decline is None:
+        if CARDS[charge["card"]].claim is not None:
+            call.settle_later(charge["id"], "disputed")
         call.store.count("charges.succeeded")
         call.store.count(f"captured.{charge['currency']}", charge["amount"])
     else:

@@ -63,6 +63,7 @@ class Control:
                 "captured": _group(totals, "captured."),
                 "refunded": _group(totals, "refunded."),
                 "balance": _group(totals, "balance."),
+                "disputes": _group(totals, "dispute."),
                 "accounts": totals.get("accounts", 0),
                 "transfers": totals.get("transfers", 0),
                 "transferred": _group(totals, "transferred."),

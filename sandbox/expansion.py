@@ -26,6 +26,7 @@ _FIELDS: dict[str, dict[str, str]] = {
         "failure_balance_transaction": "balance_transactions",
         "payment_intent": "payment_intents",
     },
+    "disputes": {"charge": "charges", "payment_intent": "payment_intents"},
     "transfers": {
         "balance_transaction": "balance_transactions",
         "destination": "accounts",

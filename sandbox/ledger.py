@@ -13,6 +13,8 @@ CHARGE_FEE_BASIS_POINTS = 150
 """1.5 % of each charge (1/100 %), rounded half up …"""
 CHARGE_FEE_FIXED = 25
 """… and this much more, in minor units: Stripe's price for European cards. Refunds do not bring it back."""
+DISPUTE_FEE = 1_500
+"""What Stripe takes when a bank withdraws a charge, in minor units; winning does not bring it back."""
 _BASIS_POINTS = 10_000
 
 
@@ -27,6 +29,8 @@ class Kind:
 CHARGE = Kind("charge", "charge")
 REFUND = Kind("refund", "refund")
 REFUND_FAILURE = Kind("refund_failure", "refund_failure")
+DISPUTE = Kind("adjustment", "dispute")
+DISPUTE_REVERSAL = Kind("adjustment", "dispute_reversal")
 TRANSFER = Kind("transfer", "transfer")
 TRANSFER_REVERSAL = Kind("transfer_refund", "transfer_reversal")
 

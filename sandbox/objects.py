@@ -6,6 +6,7 @@ The shapes follow Stripe's OpenAPI description of the version below.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -191,6 +192,45 @@ _ACCOUNT: dict[str, Any] = {
     "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
 }
 
+_DISPUTE: dict[str, Any] = {
+    "id": None,
+    "object": "dispute",
+    "enhanced_eligibility_types": [],
+    "livemode": False,
+    "metadata": {},
+}
+
+_EVIDENCE: dict[str, Any] = {
+    "access_activity_log": None,
+    "billing_address": None,
+    "cancellation_policy": None,
+    "cancellation_policy_disclosure": None,
+    "cancellation_rebuttal": None,
+    "customer_communication": None,
+    "customer_email_address": None,
+    "customer_name": None,
+    "customer_purchase_ip": None,
+    "customer_signature": None,
+    "duplicate_charge_documentation": None,
+    "duplicate_charge_explanation": None,
+    "duplicate_charge_id": None,
+    "enhanced_evidence": {},
+    "product_description": None,
+    "receipt": None,
+    "refund_policy": None,
+    "refund_policy_disclosure": None,
+    "refund_refusal_explanation": None,
+    "service_date": None,
+    "service_documentation": None,
+    "shipping_address": None,
+    "shipping_carrier": None,
+    "shipping_date": None,
+    "shipping_documentation": None,
+    "shipping_tracking_number": None,
+    "uncategorized_file": None,
+    "uncategorized_text": None,
+}
+
 _TRANSFER: dict[str, Any] = {
     "id": None,
     "object": "transfer",
@@ -238,6 +278,23 @@ def refund(record: Record) -> dict[str, Any]:
 def balance_transaction(record: Record) -> dict[str, Any]:
     """A BalanceTransaction."""
     return _BALANCE_TRANSACTION | record
+
+
+def dispute(record: Record) -> dict[str, Any]:
+    """A Dispute. The record holds the evidence that was sent, `due_by` and `submission_count`."""
+    full = _DISPUTE | record
+    sent = {name: text for name, text in full.get("evidence", {}).items() if text is not None}
+    due_by = full.pop("due_by")
+    full["balance_transactions"] = [balance_transaction(booked) for booked in record["balance_transactions"]]
+    full["evidence"] = _EVIDENCE | sent
+    full["evidence_details"] = {
+        "due_by": due_by,
+        "enhanced_eligibility": {},
+        "has_evidence": bool(sent),
+        "past_due": due_by < time.time(),
+        "submission_count": full.pop("submission_count", 0),
+    }
+    return full
 
 
 def account(record: Record) -> dict[str, Any]:
@@ -297,6 +354,7 @@ SHOWN: dict[str, Callable[[Record], dict[str, Any]]] = {
     "refunds": refund,
     "payment_methods": payment_method,
     "balance_transactions": balance_transaction,
+    "disputes": dispute,
     "accounts": account,
     "transfers": transfer,
     "transfer_reversals": transfer_reversal,

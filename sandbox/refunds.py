@@ -67,7 +67,7 @@ def settle(call: Call, refund: Record, *, passed: bool, failure_reason: str = _C
     status = objects.refund(refund)["status"]
     if status == "failed" or (passed and status != "pending"):
         raise refused(f"Refund {refund['id']} cannot be settled so: it is {status}.")
-    call.store.write("DELETE FROM settlements WHERE subject = ?", (refund["id"],))
+    call.settled(refund["id"])
     previous = {"status": status}
     if refund.pop("pending_reason", None) is not None:
         previous["pending_reason"] = "processing"
@@ -135,7 +135,16 @@ def _charge_to_refund(call: Call, intent_id: str | None, charge_id: str | None) 
         raise missing_object("charge", charge_id, param="id")
     if charge["status"] != "succeeded":
         raise _nothing_to_refund(charge["payment_intent"])
+    _refuse_if_disputed(call, charge)
     return charge
+
+
+def _refuse_if_disputed(call: Call, charge: Record) -> None:
+    if not charge.get("disputed"):
+        return
+    (dispute,), _ = call.store.page("disputes", [("charge = ?", charge["id"])], limit=1)
+    if not dispute["is_charge_refundable"]:
+        raise refused(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
 
 
 def _nothing_to_refund(intent_id: str) -> StripeError:

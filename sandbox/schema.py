@@ -63,6 +63,13 @@ CREATE TABLE transfer_reversals (
     id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL, transfer TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX transfer_reversals_of_transfer ON transfer_reversals (transfer, id)
 """
+_DISPUTES = """
+CREATE TABLE disputes (
+    id TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL,
+    charge TEXT NOT NULL, payment_intent TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX disputes_of_charge ON disputes (charge, id);
+CREATE INDEX disputes_of_intent ON disputes (payment_intent, id)
+"""
 
 TABLES = (
     "payment_intents",
@@ -73,6 +80,7 @@ TABLES = (
     "accounts",
     "transfers",
     "transfer_reversals",
+    "disputes",
     "events",
 )
 """Those whose rows are objects with ids that grow."""
@@ -132,6 +140,7 @@ _STEPS: tuple[tuple[str, Callable[[sqlite3.Connection], None] | None], ...] = (
     (_FIRST, None),
     (_BALANCE, _book_what_was_before),
     (_CONNECT, None),
+    (_DISPUTES, None),
 )
 VERSION = len(_STEPS)
 """Of the file, in SQLite's `user_version`: how many of the steps it has seen."""

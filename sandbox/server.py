@@ -13,7 +13,17 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import account_links, accounts, balance, charges, payment_intents, payment_methods, refunds, transfers
+from sandbox import (
+    account_links,
+    accounts,
+    balance,
+    charges,
+    disputes,
+    payment_intents,
+    payment_methods,
+    refunds,
+    transfers,
+)
 from sandbox.bank import Bank
 from sandbox.calls import Call
 from sandbox.control import Control
@@ -122,6 +132,10 @@ def _api(pipeline: Pipeline) -> list[web.RouteDef]:
         web.post("/v1/refunds", api(refunds.create)),
         web.get("/v1/refunds/{id}", api(refunds.retrieve)),
         web.get("/v1/refunds", api(refunds.list_all)),
+        web.post("/v1/disputes/{id}/close", api(disputes.close)),
+        web.post("/v1/disputes/{id}", api(disputes.update)),
+        web.get("/v1/disputes/{id}", api(disputes.retrieve)),
+        web.get("/v1/disputes", api(disputes.list_all)),
         web.get("/v1/balance", api(balance.retrieve)),
         web.get("/v1/balance_transactions/{id}", api(balance.retrieve_transaction)),
         web.get("/v1/balance_transactions", api(balance.list_transactions)),
@@ -153,6 +167,8 @@ def _own(control: Control, bank: Bank, onboarding: Onboarding) -> list[web.Route
         web.get(authentication, control.authentication_page),
         web.post(authentication, control.authenticate),
         web.post("/_sandbox/refunds/{id}/settle", bank.settle_refund),
+        web.post("/_sandbox/charges/{id}/dispute", bank.dispute_charge),
+        web.post("/_sandbox/disputes/{id}/settle", bank.settle_dispute),
         # No HEAD, which a GET route answers otherwise: looking at a link must not use it up.
         web.get("/_sandbox/onboarding/{id}", onboarding.page, allow_head=False),
         web.post("/_sandbox/onboarding/{id}", onboarding.finish),

@@ -10,8 +10,10 @@ import logging
 import time
 from contextlib import suppress
 
-from sandbox import refunds
+from sandbox import disputes, refunds
 from sandbox.calls import Call
+from sandbox.cards import CARDS
+from sandbox.errors import StripeError
 from sandbox.events import Events
 from sandbox.faults import Faults
 from sandbox.store import Store, StoreError
@@ -21,6 +23,9 @@ AT_A_TIME = 50
 _IDLE_SECONDS = 60.0
 """The longest sleep: only a guard, since every commit and switch wakes the settler."""
 _STORE_RETRY_SECONDS = 1.0
+
+_TABLES = {"ch": "charges", "du": "disputes", "re": "refunds"}
+"""By the prefix of the id: where the object is that is to be settled."""
 
 log = logging.getLogger("sandbox")
 
@@ -56,10 +61,28 @@ class Settler:
         for subject, outcome, since in rows:
             if since > now:
                 return float(since - now)
-            with self._store.unit():
-                self._settle(subject, outcome)
+            try:
+                with self._store.unit():
+                    self._settle(subject, outcome)
+            except StripeError:
+                # It makes no sense any more: the charge to be disputed has been refunded since.
+                with self._store.unit():
+                    self._call(subject).settled(subject)
         return 0.0 if len(rows) == AT_A_TIME else _IDLE_SECONDS
 
     def _settle(self, subject: str, outcome: str) -> None:
-        call = Call.own(self._store, self._events, subject)
-        refunds.settle(call, refunds.load(call), passed=outcome == "succeed")
+        call = self._call(subject)
+        table = _TABLES[subject.partition("_")[0]]
+        record = self._store.get(table, subject)
+        assert record is not None, "what is to be settled is never deleted"
+        if table == "refunds":
+            refunds.settle(call, record, passed=outcome == "succeed")
+        elif table == "disputes":
+            disputes.settle(call, record, outcome)
+        else:
+            claim = CARDS[record["card"]].claim
+            assert claim is not None, "only such a card's charge is disputed by itself"
+            disputes.open_dispute(call, record, claim)
+
+    def _call(self, subject: str) -> Call:
+        return Call.own(self._store, self._events, subject)

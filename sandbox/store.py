@@ -195,6 +195,17 @@ class Store:
         change = f"UPDATE {table} SET record = ? WHERE id = ?"  # noqa: S608 - our own names
         self.write(change, (encode(record), record["id"]))
 
+    def all(self, table: str, column: str, value: str) -> Iterator[Record]:
+        """Every object with this value in an indexed column, oldest first; the table may change meanwhile."""
+        last = ""
+        while True:
+            statement = f"SELECT id, record FROM {table} WHERE {column} = ? AND id > ? ORDER BY id LIMIT 1"  # noqa: S608 - our own names
+            rows = self.read(statement, (value, last))
+            if not rows:
+                return
+            last, record = rows[0]
+            yield json.loads(record)
+
     def page(
         self, table: str, where: list[tuple[str, Any]], *, limit: int, backwards: bool = False
     ) -> tuple[list[Record], bool]:

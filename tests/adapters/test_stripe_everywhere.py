@@ -208,7 +208,9 @@ async def test_money_goes_back_in_parts_each_once(provider: Provider) -> None:
     assert (made[0].number, made[0].charge_id, made[0].money) == (1, charge.charge_id, first.money)
     assert (made[2].number, made[2].money) == (2, rest.money)
     assert made == [made[0], made[0], made[2], made[0], made[2]]
-    assert not await provider.gateway.refund_failed(made[0].refund_id)
+    known = await provider.gateway.find_refund(made[0].refund_id)
+    assert known is not None
+    assert (known.refund, known.failed) == (made[0], False)
 
 
 async def test_a_refund_is_known_by_its_metadata_when_its_key_is_forgotten(provider: Provider) -> None:

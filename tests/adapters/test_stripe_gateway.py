@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from adapters.settings import Settings, SettingsError
-from adapters.stripe_client import API_VERSION
+from adapters.stripe_client import API_VERSION, NEXT_KEY_SECONDS
 from adapters.stripe_gateway import StripeGateway
 from domain.money import Money
 from domain.order import Charge
@@ -49,6 +49,13 @@ class Scene:
     async def sandbox(self, method: str, path: str, body: object = None) -> Any:
         headers = {"Authorization": f"Bearer {SECRET_KEY}"}
         async with self.session.request(method, self.url + path, json=body, headers=headers) as answer:
+            return await answer.json()
+
+    async def by_hand(self, path: str, form: dict[str, str]) -> Any:
+        """A request that is not the gateway's, and carries no key; returns the object."""
+        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+        async with self.session.post(self.url + path, data=form, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
             return await answer.json()
 
     async def paid(self) -> Charge:
@@ -95,13 +102,66 @@ async def test_a_refund_that_failed_is_made_anew_by_its_next_try(scene: Scene) -
     first = await scene.gateway.refund(ORDER_ID, due)
 
     async def failed() -> bool:
-        return await scene.gateway.refund_failed(first.refund_id)
+        known = await scene.gateway.find_refund(first.refund_id)
+        return known is not None and known.failed
 
     assert await eventually(failed)
     again = await scene.gateway.refund(ORDER_ID, replace(due, tries=1))
     assert (again.refund_id != first.refund_id, again.number, again.tries) == (True, REFUND.number, 1)
     books = [one async for one in scene.gateway.refunds(*ANY_TIME)]
     assert [(one.refund.refund_id, one.failed) for one in books] == [(again.refund_id, False), (first.refund_id, True)]
+
+
+async def test_a_seller_is_paid_once_and_gives_back_once(scene: Scene) -> None:
+    charge, account = await scene.paid(), await scene.gateway.create_account(USER_ID)
+    due = replace(TRANSFER, account_id=account.account_id, charge_id=charge.charge_id)
+    with pytest.raises(PaymentUnavailable):
+        await scene.gateway.transfer(ORDER_ID, due)  # nobody has told Stripe who the seller is
+    await scene.sandbox("POST", f"/_sandbox/accounts/{account.account_id}/onboard")
+    ready = await scene.gateway.fetch_account(account.account_id)
+    assert (ready.transfers_enabled, ready.payouts_enabled, ready.details_submitted) == (True, True, True)
+    second = replace(due, number=2, money=Money(100, "EUR"))
+    sent = [await scene.gateway.transfer(ORDER_ID, one) for one in (due, due, second, due)]
+    assert sent == [sent[0], sent[0], sent[2], sent[0]]
+    back = replace(REVERSAL, transfer_id=sent[0])
+    rest = replace(back, number=2, money=Money(500, "EUR"))
+    returned = [await scene.gateway.reverse(ORDER_ID, one) for one in (back, back, rest, back)]
+    assert returned == [returned[0], returned[0], returned[2], returned[0]]
+    seen = await scene.sandbox("GET", f"/v1/transfers/{sent[0]}")
+    assert (seen["destination"], seen["amount"], seen["amount_reversed"]) == (account.account_id, 900, 900)
+    assert (seen["source_transaction"], seen["transfer_group"]) == (charge.charge_id, str(ORDER_ID))
+
+
+async def test_a_refusal_is_not_final(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stripe keeps it under its key for a day; the next ten minutes have another one."""
+    charge, account = await scene.paid(), await scene.gateway.create_account(USER_ID)
+    due = replace(TRANSFER, account_id=account.account_id, charge_id=charge.charge_id)
+    seconds = 1_000_000_000.0
+    for _ in range(3):
+        monkeypatch.setattr("adapters.stripe_client.time.time", lambda now=seconds: now)
+        for _ in range(3):  # by the third time every key of these minutes has its refusal
+            with pytest.raises(PaymentUnavailable):
+                await scene.gateway.transfer(ORDER_ID, due)
+        seconds += NEXT_KEY_SECONDS
+    await scene.sandbox("POST", f"/_sandbox/accounts/{account.account_id}/onboard")
+    with pytest.raises(PaymentUnavailable):
+        await scene.gateway.transfer(ORDER_ID, due)
+    monkeypatch.setattr("adapters.stripe_client.time.time", lambda: seconds)
+    assert await scene.gateway.transfer(ORDER_ID, due) == await scene.gateway.transfer(ORDER_ID, due)
+    assert (await scene.sandbox("GET", "/_sandbox/state"))["transfers"] == 1
+
+
+async def test_a_transfer_is_known_by_its_metadata_when_its_key_is_forgotten(scene: Scene) -> None:
+    charge, account = await scene.paid(), await scene.gateway.create_account(USER_ID)
+    await scene.sandbox("POST", f"/_sandbox/accounts/{account.account_id}/onboard")
+    form = {"amount": "900", "currency": "eur", "destination": account.account_id, "transfer_group": str(ORDER_ID)}
+    tags = {"order_id": str(ORDER_ID), "seller_id": str(USER_ID), "number": "1"}
+    tagged = {f"metadata[{name}]": value for name, value in tags.items()}
+    older = await scene.by_hand("/v1/transfers", form | tagged | {"source_transaction": charge.charge_id})
+    due = replace(TRANSFER, account_id=account.account_id, charge_id=charge.charge_id)
+    assert await scene.gateway.transfer(ORDER_ID, due) == older["id"]
+    back = await scene.by_hand(f"/v1/transfers/{older['id']}/reversals", {"amount": "400"} | tagged)
+    assert await scene.gateway.reverse(ORDER_ID, replace(REVERSAL, transfer_id=older["id"])) == back["id"]
 
 
 async def test_books_of_many_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

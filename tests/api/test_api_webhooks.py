@@ -298,8 +298,12 @@ async def test_a_refund_that_has_failed_before_it_was_heard_of_is_none(house: Ho
     _, buyer, _, order = await house.ordered()
     payment = (await house.pay(buyer, order["id"], "pm_card_refundFail")).body
     made = await by_hand(house, payment, amount="1000")
-    gateway = house.services.gateway
-    assert await eventually(lambda: gateway.refund_failed(made["id"]))
+
+    async def failed() -> bool:
+        known = await house.services.gateway.find_refund(made["id"])
+        return known is not None and known.failed
+
+    assert await eventually(failed)
     await send(house, "refund.failed", made | {"status": "failed"})
     await send(house, "refund.created", made)
     assert (await house.types(order["id"]))[-1] == "ChargeSettled"
@@ -338,6 +342,13 @@ async def test_a_refund_of_ours_fails_and_is_made_again_whatever_the_order_of_th
     known = await house.services.log.aggregate(Order, UUID(order["id"]))
     assert known is not None
     assert [(one.refund_id, one.tries, one.status) for one in known.refunds] == [("re_1", 1, "succeeded")]
+
+
+async def test_a_refund_that_stripe_does_not_know_is_none(house: House) -> None:
+    _, order, payment = await paid(house)
+    assert (await send(house, CREATED, refund_of(payment))).status == 200
+    assert await outcomes(house, "ignored") == 1
+    assert (await house.types(order["id"]))[-1] == "ChargeSettled"
 
 
 async def test_a_number_of_another_order_is_none(house: House) -> None:
@@ -428,16 +439,9 @@ async def seller_with_account(house: House) -> tuple[Any, dict[str, Any]]:
     return seller, await house.sandbox("GET", f"/v1/accounts/{account.account_id}")
 
 
-async def onboarded(house: House, account: dict[str, Any]) -> dict[str, Any]:
-    """The seller has told Stripe everything; the account as it stands then."""
-    await house.sandbox("POST", f"/_sandbox/accounts/{account['id']}", {"transfers": "active", "payouts_enabled": True})
-    known: dict[str, Any] = await house.sandbox("GET", f"/v1/accounts/{account['id']}")
-    return known
-
-
 async def test_a_sellers_account_is_taken_as_it_stands(house: House) -> None:
     seller, account = await seller_with_account(house)
-    await onboarded(house, account)
+    await house.sandbox("POST", f"/_sandbox/accounts/{account['id']}/onboard")
     for _ in range(2):
         # An older state, heard late: what counts is how it stands at Stripe.
         assert (await send(house, "account.updated", account, account=account["id"])).status == 200

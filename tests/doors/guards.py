@@ -340,7 +340,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     guard(
         "another account's events",
-        ("adapters/stripe_webhooks.py", "    if known and event.livemode", "    if event.livemode"),
+        ("adapters/stripe_webhooks.py", "event.account is None or event.type == ACCOUNT_UPDATED", "True"),
         tests=(f"{WEBHOOKS}::test_orders_of_another_house_and_connected_accounts_are_ignored",),
     ),
     # What goes out

@@ -58,6 +58,8 @@ MATRIX: dict[tuple[str, str], str] = {
     # Payouts: a seller's own
     ("GET", "/api/payouts"): "-yyyy",
     ("POST", "/api/payouts/account"): "-yyyy",
+    # Analytics: a seller's own, an administrator's everybody's (tests/api/test_api_sales.py)
+    ("GET", "/api/analytics/sales"): "-yyyy",
     ("POST", "/api/webhooks/stripe"): "sssss",
     # Machines
     ("GET", "/healthz"): "yyyyy",

@@ -104,7 +104,8 @@ def test_a_new_listing_is_a_whole_row() -> None:
     assert row.columns == {
         "seller_id": SOMEBODY, "title": "Final", "event_name": "The final", "starts_at": NOON, "venue": "AT&T Stadium",
         "promoter": None, "category": "football", "amount": 900, "currency": "EUR", "quantity": 5, "description": "…",
-        "hold_seconds": 60, "refund_until": None, "refund_fee": 0, "resell_returned": True, "available": 5, "held": 0, "sold": 0, "withdrawn": False,
+        "hold_seconds": 60, "refund_until": None, "refund_fee": 0, "resell_returned": True,
+        "available": 5, "held": 0, "sold": 0, "withdrawn": False,
         "created_at": NOON + timedelta(minutes=1), "updated_at": NOON + timedelta(minutes=1), "title_key": "final",
         "terms": "=category:football\n=currency:eur\n=venue:at&t stadium\nat\nfinal\nfootball\nstadium\nt\nthe",
     }  # fmt: skip

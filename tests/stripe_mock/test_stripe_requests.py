@@ -63,7 +63,6 @@ CASES = (
     Case("settlement", lambda g: g.settlement("ch_1"), ("GET /v1/charges/ch_1",)),
     Case("refund", lambda g: g.refund(ORDER_ID, refund()), ("GET /v1/refunds", "POST /v1/refunds")),
     Case("refund", lambda g: g.refund(ORDER_ID, refund(tries=1)), ("GET /v1/refunds", "POST /v1/refunds")),
-    Case("refund_failed", lambda g: g.refund_failed("re_1"), ("GET /v1/refunds/re_1",)),
     Case(
         "transfer",
         lambda g: g.transfer(ORDER_ID, transfer(Money(900, "EUR"))),
@@ -87,6 +86,8 @@ CASES = (
         ("POST /v1/account_links",),
     ),
     Case("charges", lambda g: to_the_end(g.charges(SINCE, UNTIL)), ("GET /v1/charges",)),
+    Case("find_charge", lambda g: g.find_charge("ch_1"), ("GET /v1/charges/ch_1",)),
+    Case("find_refund", lambda g: g.find_refund("re_1"), ("GET /v1/refunds/re_1",)),
     Case("refunds", lambda g: to_the_end(g.refunds(SINCE, UNTIL)), ("GET /v1/refunds",)),
 )
 
