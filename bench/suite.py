@@ -25,6 +25,7 @@ BENCHMARKS = {
     "lag": "bench.lag:run",
     "replay": "bench.replay:run",
     "expiry": "bench.expiry:run",
+    "sales": "bench.sales:run",
     "sell-out": "bench.sell_out:run",
 }
 """Name → where it is; imported when it is run."""

@@ -31,6 +31,7 @@ _SAID = {
     "failed_at_stripe": "it never came to the card",
     "foreign": "not of this house",
     "stuck": "it does not get done",
+    "owed": "the card does not take it",
 }
 _NAMES = {CHARGES: "charge", REFUNDS: "refund"}
 

@@ -60,7 +60,7 @@ _DUE_ORDERS = (
 _DUE_WORK = (
     "SELECT {} FROM buyer_orders AS o WHERE {}"
     " AND NOT EXISTS (SELECT FROM reaction_attempts AS a WHERE a.order_id = o.id AND a.reaction = %s"
-    " AND a.next_try_at > clock_timestamp()) ORDER BY updated_at, id LIMIT %s"
+    " AND a.version >= o.version AND a.next_try_at > clock_timestamp()) ORDER BY updated_at, id LIMIT %s"
 )
 _MONEY_DUE = _DUE_WORK.format("id, version", "moves_due > 0")
 _UNSETTLED = _DUE_WORK.format("id, version, unsettled_charge_id", "unsettled_charge_id IS NOT NULL")

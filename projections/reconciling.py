@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg_pool import AsyncConnectionPool
 
 from domain.money import Money
+from domain.payouts import MAX_TRIES
 
 CHARGES, REFUNDS = "ChargeCreated", "RefundCreated"
 
@@ -31,6 +32,13 @@ _STUCK = (
     "SELECT o.id, a.reaction, a.attempts, a.last_error FROM reaction_attempts AS a"
     " JOIN buyer_orders AS o ON o.id = a.order_id WHERE a.attempts >= %s"
     " AND (o.moves_due > 0 OR o.intent_open OR o.unsettled_charge_id IS NOT NULL) ORDER BY o.id LIMIT %s"
+)
+_FAILED_REFUNDS = (
+    "SELECT o.id, r.number, (r.money->>'amount')::bigint, r.money->>'currency' FROM"
+    " (SELECT DISTINCT order_id FROM ledger WHERE type = 'RefundFailed') AS failed"
+    " JOIN buyer_orders AS o ON o.id = failed.order_id,"
+    " json_to_recordset(o.refunds) AS r (number integer, money json, refund_id text, tries integer)"
+    " WHERE r.refund_id IS NULL AND r.tries >= %s ORDER BY 1, 2 LIMIT %s"
 )
 
 
@@ -63,6 +71,15 @@ class Stuck:
     last_error: str
 
 
+@dataclass(frozen=True, slots=True)
+class FailedRefund:
+    """Money that a buyer is owed, and that their card's bank does not take."""
+
+    order_id: UUID
+    number: int
+    money: Money
+
+
 class Reconciling:
     """Every method may raise `psycopg.OperationalError`."""
 
@@ -86,6 +103,11 @@ class Reconciling:
     async def stuck(self, attempts: int, limit: int) -> list[Stuck]:
         """What failed at least so often and is still to be done."""
         return [Stuck(*row) for row in await self._rows(_STUCK, (attempts, limit))]
+
+    async def failed_refunds(self, limit: int) -> list[FailedRefund]:
+        """Refunds that are tried no more."""
+        rows = await self._rows(_FAILED_REFUNDS, (MAX_TRIES, limit))
+        return [FailedRefund(order_id, number, Money(*money)) for order_id, number, *money in rows]
 
     async def _rows(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:

@@ -16,28 +16,28 @@ Interval = Literal["day", "hour", "month"]
 MAX_TICKETS = 100
 """Listings told of, those that sold for most."""
 
-_SOLD = "type = 'OrderCompleted'"
-_MOVED = "type IN ('TransferCreated', 'TransferReversed')"
-_SUMS = (
-    f"COALESCE(sum(quantity) FILTER (WHERE {_SOLD}), 0)::bigint,"
-    f" COALESCE(-sum(amount) FILTER (WHERE {_SOLD}), 0)::bigint,"
-    f" COALESCE(sum(amount) FILTER (WHERE NOT {_SOLD} AND NOT {_MOVED}), 0)::bigint,"
+_SOLD = SQL("type = 'OrderCompleted'")
+_MOVED = SQL("type IN ('TransferCreated', 'TransferReversed')")
+_SUMS = SQL(
+    "COALESCE(sum(quantity) FILTER (WHERE {sold}), 0)::bigint,"
+    " COALESCE(-sum(amount) FILTER (WHERE {sold}), 0)::bigint,"
+    " COALESCE(sum(amount) FILTER (WHERE NOT {sold} AND NOT {moved}), 0)::bigint,"
     " COALESCE(-sum(amount) FILTER (WHERE account = 'house'), 0)::bigint,"
-    f" COALESCE(-sum(amount) FILTER (WHERE account = 'sellers' AND NOT {_MOVED}), 0)::bigint,"
-    f" COALESCE(sum(amount) FILTER (WHERE {_MOVED}), 0)::bigint"
-)
+    " COALESCE(-sum(amount) FILTER (WHERE account = 'sellers' AND NOT {moved}), 0)::bigint,"
+    " COALESCE(sum(amount) FILTER (WHERE {moved}), 0)::bigint"
+).format(sold=_SOLD, moved=_MOVED)
 # One statement for each grouping: grouping sets of a million lines are sorted on disk, and by one process.
 _STEPS = SQL(
-    f"SELECT date_trunc(%(interval)s, at) AS start, currency, {_SUMS} FROM ledger"
+    "SELECT date_trunc(%(interval)s, at) AS start, currency, {sums} FROM ledger"
     " WHERE at >= %(since)s AND {wanted} GROUP BY start, currency ORDER BY start, currency"
 )
 _TICKETS = SQL(
-    f"SELECT ticket_id, currency, {_SUMS} FROM ledger WHERE at >= %(since)s AND {{wanted}} AND ticket_id IS NOT NULL"
-    f" GROUP BY ticket_id, currency ORDER BY sum(amount) FILTER (WHERE {_SOLD}), ticket_id LIMIT {MAX_TICKETS}"
+    "SELECT ticket_id, currency, {sums} FROM ledger WHERE at >= %(since)s AND {wanted} AND ticket_id IS NOT NULL"
+    " GROUP BY ticket_id, currency ORDER BY sum(amount) FILTER (WHERE {sold}), ticket_id LIMIT {most}"
 )
 _ORDERS = SQL(
     "SELECT currency, count(DISTINCT order_id) FROM ledger"
-    f" WHERE {_SOLD} AND account = 'sellers' AND at >= %(since)s AND {{wanted}} GROUP BY currency"
+    " WHERE {sold} AND account = 'sellers' AND at >= %(since)s AND {wanted} GROUP BY currency"
 )
 _OWED = SQL(
     "SELECT currency, -sum(amount)::bigint FROM ledger WHERE account = 'sellers' AND {wanted}"
@@ -111,11 +111,11 @@ class SalesQueries:
 
     async def sales(self, question: Question) -> Sales:
         """Reads each line of theirs in the time, and for what is owed all before it."""
-        wanted = _wanted(question)
+        parts = {"wanted": _wanted(question), "sums": _SUMS, "sold": _SOLD, "most": MAX_TICKETS}
         values = {name: getattr(question, name) for name in Question.__dataclass_fields__}
         async with self._pool.connection() as connection, connection.pipeline():
             cursors = [
-                await connection.execute(query.format(wanted=wanted), values, prepare=False)
+                await connection.execute(query.format(**parts), values, prepare=False)
                 for query in (_STEPS, _TICKETS, _ORDERS, _OWED)
             ]
             steps, tickets, orders, owed = [await cursor.fetchall() for cursor in cursors]

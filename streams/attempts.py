@@ -10,9 +10,10 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 600
 """Doubling in between. There is no last try: money that is owed stays owed, and is looked at every ten minutes."""
 
 _FAILED = (
-    "INSERT INTO reaction_attempts AS a (order_id, reaction, attempts, next_try_at, last_error)"
-    " VALUES (%(order)s, %(reaction)s, 1, clock_timestamp() + make_interval(secs => %(first)s), %(error)s)"
+    "INSERT INTO reaction_attempts AS a (order_id, reaction, version, attempts, next_try_at, last_error) VALUES"
+    " (%(order)s, %(reaction)s, %(version)s, 1, clock_timestamp() + make_interval(secs => %(first)s), %(error)s)"
     " ON CONFLICT (order_id, reaction) DO UPDATE SET attempts = a.attempts + 1, last_error = EXCLUDED.last_error,"
+    " version = EXCLUDED.version,"
     " next_try_at = clock_timestamp()"
     " + make_interval(secs => LEAST(%(first)s * 2 ^ LEAST(a.attempts, 20), %(longest)s))"
 )
@@ -24,10 +25,11 @@ class Attempts:
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
 
-    async def failed(self, order_id: UUID, reaction: str, error: str) -> None:
-        """Puts the next try off, longer every time."""
+    async def failed(self, order_id: UUID, version: int, reaction: str, error: str) -> None:
+        """Puts the next try off, longer every time; until then it waits for what changes the order."""
         values = {
             "order": order_id,
+            "version": version,
             "reaction": reaction,
             "error": error,
             "first": FIRST_WAIT_SECONDS,

@@ -89,7 +89,7 @@ class Reactions:
                 await do(due)
             except (PaymentUnavailable, DomainError, NotYet) as error:
                 log.warning("%s of order %s is put off (%s)", reaction, due.order_id, type(error).__name__)
-                await self._attempts.failed(due.order_id, reaction, f"{type(error).__name__}: {error}")
+                await self._attempts.failed(due.order_id, due.version, reaction, f"{type(error).__name__}: {error}")
             else:
                 self._done.add((reaction, due))
                 await self._attempts.done(due.order_id, reaction)

@@ -21,6 +21,7 @@ from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace
 from domain.money import Money
 from domain.order import INTENT_CANCELED, ChargeFailure, Order
+from domain.payouts import MAX_TRIES
 from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway, PaymentUnavailable
 from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling
 from streams.house import house_cause
@@ -56,7 +57,7 @@ class Difference:
     """Something that Stripe and the log tell differently."""
 
     kind: str
-    """`not_in_log`, `not_at_stripe`, `foreign`, `failed_at_stripe` or `stuck`."""
+    """`not_in_log`, `not_at_stripe`, `foreign`, `failed_at_stripe`, `stuck` or `owed`."""
     what: str
     """`ChargeCreated`, `RefundCreated`: what the log says of it; or the reaction that is stuck."""
     order_id: UUID | None
@@ -176,6 +177,9 @@ class Reconciliation:
         for stuck in await self._reading.stuck(STUCK_ATTEMPTS, MAX_STUCK):
             detail = f"tried {stuck.attempts} times: {stuck.last_error}"
             report.add("stuck", stuck.reaction, stuck.order_id, "", detail=detail)
+        for failed in await self._reading.failed_refunds(MAX_STUCK):
+            detail = f"refund {failed.number} came back {MAX_TRIES} times: pay the buyer in another way"
+            report.add("owed", REFUNDS, failed.order_id, "", money=failed.money, detail=detail)
 
     async def _find(self, kind: str, reference: str) -> Money | None:
         """What Stripe has under an id, whenever it was made."""

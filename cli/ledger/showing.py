@@ -73,7 +73,7 @@ def _story_rows(found: Iterable[Line]) -> Iterator[Sequence[str]]:
         first = line.sequence != told
         told = line.sequence
         amount = decimal(abs(line.amount), line.currency)
-        about = (line.reference if first else None, line.party and f"seller {line.party}")
+        about = (line.reference if first else None, None if line.party is None else f"seller {line.party}")
         yield (
             moment(line.at) if first else "",
             f"{line.sequence} {line.type}" if first else "",

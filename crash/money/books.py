@@ -12,9 +12,11 @@ _CHECKS = {
     "an event whose lines do not come to 0": (
         "SELECT order_id, sequence, currency, sum(amount) FROM ledger GROUP BY 1, 2, 3 HAVING sum(amount) <> 0"
     ),
-    "an order whose buyer still has money to get, or got too much": (
-        "SELECT order_id, currency, sum(amount) FROM ledger WHERE account = 'buyers' GROUP BY 1, 2"
-        " HAVING sum(amount) <> 0"
+    "an order whose buyer still has money to get that a card would take, or got too much": (
+        "SELECT l.order_id, l.currency, sum(l.amount) FROM ledger AS l WHERE account = 'buyers' GROUP BY 1, 2"
+        " HAVING sum(l.amount) <> (SELECT -COALESCE(sum((r.money->>'amount')::bigint), 0) FROM buyer_orders AS o,"
+        " json_to_recordset(o.refunds) AS r (money json, refund_id text) WHERE o.id = l.order_id"
+        " AND r.refund_id IS NULL)"
     ),
     "an order with money left at a bank": (
         "SELECT order_id, sum(amount) FROM ledger WHERE account = 'disputes' GROUP BY 1 HAVING sum(amount) <> 0"

@@ -22,4 +22,5 @@ CREATE TABLE ledger (
 CREATE INDEX ledger_position ON ledger (position, line);
 -- Times follow the log, so that a summary of each few pages finds them; it costs a line next to nothing.
 CREATE INDEX ledger_at ON ledger USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX ledger_refund_failed ON ledger (order_id) WHERE type = 'RefundFailed';
 CREATE INDEX ledger_party ON ledger (party, at) WHERE party IS NOT NULL;

@@ -23,4 +23,8 @@ CREATE INDEX buyer_orders_payout ON buyer_orders (payout_at, id) WHERE payout_at
 -- Whether a seller can be paid through Stripe.
 ALTER TABLE user_status ADD COLUMN transfers_enabled boolean NOT NULL DEFAULT false;
 ALTER TABLE user_status ALTER COLUMN transfers_enabled DROP DEFAULT;
+
+-- What was tried in vain is put off for as long as the order stays as it is: when something happens to it, at once again.
+ALTER TABLE reaction_attempts ADD COLUMN version bigint NOT NULL DEFAULT 0;
+ALTER TABLE reaction_attempts ALTER COLUMN version DROP DEFAULT;
 UPDATE reaction_attempts SET reaction = 'move_money' WHERE reaction = 'refund';

@@ -272,3 +272,14 @@ async def test_the_buyer_sees_which_end_a_race_took(house: House) -> None:
     (refund,) = seen["refunds"]
     amount = msgspec.to_builtins(Money(2500, "EUR"))
     assert (refund["reason"], refund["status"], refund["amount"]) == ("cancelled", "pending", amount)
+
+
+async def test_what_cost_nothing_is_given_back_for_nothing(house: House) -> None:
+    seller, buyer = await house.person(), await house.person()
+    ticket = await house.listing(seller, price={"amount": 0, "currency": "EUR"}, refund_until=OPEN["refund_until"])
+    order = (await house.order(buyer, ticket["id"], 2)).body
+    answer = await give_back(house, buyer, order["id"], some(ticket, 1))
+    assert (answer.status, answer.body["items"][0]["refunded"], answer.body["refunds"]) == (200, 1, [])
+    rest = await give_back(house, seller, order["id"])
+    assert (rest.body["status"], rest.body["given_back"]) == ("refunded", {"amount": 0, "currency": "EUR"})
+    assert (await house.call("GET", f"/tickets/{ticket['id']}")).body["available"] == 5

@@ -11,9 +11,9 @@ import pytest
 from api import sales
 from domain.payouts import Terms
 from tests.api.conftest import OpenHouse
-from tests.api.house import PASSWORD, House, Person
+from tests.api.house import House, Person
 from tests.api.test_api_payouts import TENTH, disputed, paid
-from tests.api.test_api_refunds import asked, bought, give_back, some
+from tests.api.test_api_refunds import administrator, bought, give_back, some
 
 
 async def sold(house: House, who: Person, query: str = "") -> Any:
@@ -29,12 +29,11 @@ async def refused(house: House, query: str) -> list[str]:
     return answer.fields
 
 
-async def administrator(house: House) -> Person:
-    admin = await house.person("admin")
-    await house.services.marketplace.appoint(UUID(admin.id), True, asked())
-    signed_in = await house.call("POST", "/users/signin", {"email": admin.email, "password": PASSWORD})
-    admin.token = signed_in.body["access_token"]
-    return admin
+async def sale(house: House, quantity: int) -> tuple[Person, Person, Any, Any]:
+    """A seller, a buyer, a listing, and a paid order of so many of it."""
+    seller, buyer = await house.person("seller"), await house.person("buyer")
+    ticket = await house.listing(seller)
+    return seller, buyer, ticket, await bought(house, buyer, (ticket, quantity))
 
 
 def total(**values: Any) -> dict[str, Any]:
@@ -52,7 +51,7 @@ async def test_who_sold_nothing(house: House) -> None:
 
 async def test_sales_refunds_and_payouts(open_house: OpenHouse) -> None:
     async with open_house(terms=TENTH) as house:
-        seller, buyer, ticket, order = await bought(house, quantity=4)
+        seller, buyer, ticket, order = await sale(house, 4)
         await paid(house, seller, order["id"])
         assert (await give_back(house, seller, order["id"], some(ticket, 1))).status == 200
         found = await sold(house, seller)
@@ -85,7 +84,7 @@ async def test_sales_refunds_and_payouts(open_house: OpenHouse) -> None:
 
 async def test_a_lost_dispute_is_money_that_went_back(open_house: OpenHouse) -> None:
     async with open_house(terms=TENTH) as house:
-        seller, _, _, order = await bought(house, quantity=2)
+        seller, _, _, order = await sale(house, 2)
         await disputed(house, order["id"], "lost")
         expected = total(orders=1, tickets=2, gross=5_000, refunded=5_000)
         assert (await sold(house, seller))["totals"] == [expected]
@@ -93,8 +92,8 @@ async def test_a_lost_dispute_is_money_that_went_back(open_house: OpenHouse) -> 
 
 async def test_a_seller_sees_their_own_and_an_administrator_all(open_house: OpenHouse) -> None:
     async with open_house(terms=Terms()) as house:
-        one, _, first, _ = await bought(house, quantity=1)
-        other, _, second, _ = await bought(house, quantity=2)
+        one, _, first, _ = await sale(house, 1)
+        other, _, second, _ = await sale(house, 2)
         admin = await administrator(house)
         for who, gross, tickets in ((one, 2_500, [first]), (other, 5_000, [second]), (admin, 7_500, [second, first])):
             found = await sold(house, who)
@@ -105,7 +104,7 @@ async def test_a_seller_sees_their_own_and_an_administrator_all(open_house: Open
 
 async def test_one_listing_and_one_currency(open_house: OpenHouse) -> None:
     async with open_house(terms=Terms()) as house:
-        seller, _, ticket, _ = await bought(house, quantity=1)
+        seller, _, ticket, _ = await sale(house, 1)
         (of_ticket,) = (await sold(house, seller, f"?ticket_id={ticket['id']}&currency=EUR"))["totals"]
         assert of_ticket == total(orders=1, tickets=1, gross=2_500, net=2_500, paid_out=None, owed=None)
         assert (await sold(house, seller, f"?ticket_id={uuid4()}"))["totals"] == []
@@ -114,7 +113,7 @@ async def test_one_listing_and_one_currency(open_house: OpenHouse) -> None:
 
 async def test_what_was_owed_before_the_time_is_owed_still(open_house: OpenHouse) -> None:
     async with open_house(terms=Terms()) as house:
-        seller, *_ = await bought(house, quantity=1)
+        seller, *_ = await sale(house, 1)
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         later = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = await sold(house, seller, f"?from={tomorrow}&to={later}&interval=hour")
@@ -144,7 +143,7 @@ async def test_wrong_questions(house: House, query: str, field: str) -> None:
 async def test_a_series_has_a_bound(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sales, "MAX_ROWS", 0)
     async with open_house(terms=Terms()) as house:
-        seller, *_ = await bought(house, quantity=1)
+        seller, *_ = await sale(house, 1)
         await house.project()
         answer = await house.call("GET", "/analytics/sales", token=seller.token)
         assert (answer.status, answer.fields) == (422, ["currency"])

@@ -353,13 +353,15 @@ async def test_a_refund_that_stripe_does_not_know_is_none(house: House) -> None:
 
 async def test_a_number_of_another_order_is_none(house: House) -> None:
     """Whoever can write metadata at Stripe makes no refund of one order out of another's."""
-    _, order, payment = await paid(house)
+    seller, buyer, _, order = await house.ordered()
+    payment = (await house.pay(buyer, order["id"])).body
+    await due_refund(house, seller, order)
     tags = {"metadata[order_id]": str(uuid4()), "metadata[refund]": "1", "metadata[tries]": "0"}
     made = await by_hand(house, payment, amount="1000", **tags)
     await send(house, CREATED, made)
     known = await house.services.log.aggregate(Order, UUID(order["id"]))
     assert known is not None
-    assert [(one.reason, one.refund_id) for one in known.refunds] == [("stripe", made["id"])]
+    assert [(one.reason, one.refund_id) for one in known.refunds] == [("seller", None), ("stripe", made["id"])]
 
 
 async def test_a_refund_of_ours_with_other_money_is_not_taken(house: House) -> None:
@@ -392,7 +394,7 @@ async def last_events(house: House, order: dict[str, Any]) -> list[Any]:
 
 async def test_a_dispute_that_is_lost(house: House) -> None:
     _, order, payment = await paid(house)
-    taken = {"balance_transactions": [moved(-2500, 2000)]}
+    taken: dict[str, Any] = {"balance_transactions": [moved(-2500, 2000)]}
     for _ in range(2):
         await send(house, "charge.dispute.created", dispute_of(payment))
         await send(house, "charge.dispute.funds_withdrawn", dispute_of(payment, **taken))
@@ -408,7 +410,7 @@ async def test_a_dispute_that_is_lost(house: House) -> None:
 
 async def test_a_dispute_that_is_won_and_of_which_the_end_is_heard_first(house: House) -> None:
     _, order, payment = await paid(house)
-    both = {"balance_transactions": [moved(-2500, 2000), moved(2500)]}
+    both: dict[str, Any] = {"balance_transactions": [moved(-2500, 2000), moved(2500)]}
     for event_type in ("closed", "funds_reinstated", "funds_withdrawn", "created"):
         await send(house, f"charge.dispute.{event_type}", dispute_of(payment, "won", **both))
     wanted = ["DisputeCreated", "DisputeFundsWithdrawn", "DisputeFundsReinstated", "DisputeClosed"]

@@ -343,6 +343,31 @@ GUARDS: tuple[Guard, ...] = (
         ("adapters/stripe_webhooks.py", "event.account is None or event.type == ACCOUNT_UPDATED", "True"),
         tests=(f"{WEBHOOKS}::test_orders_of_another_house_and_connected_accounts_are_ignored",),
     ),
+    guard(
+        "an account speaks for itself",
+        ("adapters/stripe_webhooks.py", " or of != account.id", ""),
+        tests=(f"{WEBHOOKS}::test_an_account_speaks_for_its_own_seller_only",),
+    ),
+    guard(
+        "and for its own seller",
+        ("domain/user.py", "if account.account_id != self.account_id:", "if False:"),
+        tests=(f"{WEBHOOKS}::test_an_account_speaks_for_its_own_seller_only",),
+    ),
+    guard(
+        "the currency of a refund",
+        ("domain/order_refunds.py", "made.money.currency != order.total.currency or made.money.amount <= 0", "False"),
+        tests=("tests/input/test_input_webhooks.py::test_a_refund_or_dispute_of_other_money_is_left_out",),
+    ),
+    guard(
+        "the order that numbers a refund",
+        ("adapters/stripe_objects.py", " and order_id in (None, named) else None", " else None"),
+        tests=(f"{WEBHOOKS}::test_a_number_of_another_order_is_none",),
+    ),
+    guard(
+        "late news of a refund that failed",
+        ("domain/order_refunds.py", " or made.is_over(known)", ""),
+        tests=(f"{WEBHOOKS}::test_a_refund_of_ours_fails_and_is_made_again_whatever_the_order_of_the_news",),
+    ),
     # What goes out
     guard(
         "an error says nothing of itself",

@@ -20,7 +20,9 @@ from pathlib import Path
 from tests.doors.guards import GUARDS, Guard
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".stagedoor", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".stagedoor", "build", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
+)
 RUN_SECONDS = 180.0
 """The longest of the tests, `stagedoor up` among them, take a few seconds; without a guard some might wait for ever."""
 

@@ -93,7 +93,7 @@ def _run(*command: str) -> None:
 @pytest.fixture
 def localstripe_url(localstripe_python: Path) -> Iterator[str]:
     port = unused_port()
-    command = [localstripe_python, "-c", _PROGRAM, str(port)]
+    command = [str(localstripe_python), "-c", _PROGRAM, str(port)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         wait_until_listening(port, child)

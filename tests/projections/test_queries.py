@@ -318,7 +318,7 @@ async def test_what_failed_waits_for_its_next_try(
     with psycopg.connect(database_url, autocommit=True) as connection:
         for change, when in ((waiting, "1 minute"), (ready, "-1 minute")):
             connection.execute(
-                "INSERT INTO reaction_attempts VALUES (%s, %s, 1, now() + %s::interval, 'e')",
+                "INSERT INTO reaction_attempts VALUES (%s, %s, 1, now() + %s::interval, 'e', 1)",
                 (change.id, reaction, when),
             )
     due: dict[str, list[Any]] = {

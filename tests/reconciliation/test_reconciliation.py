@@ -19,7 +19,9 @@ from cli.reconcile import reconcile
 from domain.marketplace import Ask
 from domain.money import Money
 from domain.order import Charge
-from projections.reconciling import CHARGES, REFUNDS, Reconciling
+from domain.order_refunds import RefundMade
+from domain.payouts import MAX_TRIES
+from projections.reconciling import CHARGES, REFUNDS, FailedRefund, Reconciling
 from streams.house import house_cause
 from streams.reconciliation import STUCK_ATTEMPTS, Difference, Reconciliation, Report
 from tests.api.house import SECRET_KEY, House, Person, running_house, running_sandbox, settings_of
@@ -46,6 +48,10 @@ async def reconciled(house: House) -> Report:
     report = await reconciliation(house).everything(now - timedelta(hours=1), now + timedelta(minutes=1))
     await house.project()
     return report
+
+
+def ask() -> Ask[Any, None]:
+    return Ask(house_cause(), lambda _: None)
 
 
 async def at_stripe(house: House, path: str, **form: str) -> Any:
@@ -136,7 +142,7 @@ async def test_a_charge_that_stripe_does_not_have_is_a_difference(house: House) 
     _, buyer, _, order = await house.ordered()
     intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
     charge = Charge(intent_id, "ch_made_up", Money(2500, "EUR"))
-    await house.services.marketplace.take_charge(UUID(order["id"]), charge, Ask(house_cause(), lambda _: None))
+    await house.services.marketplace.take_charge(UUID(order["id"]), charge, ask())
     report = await reconciled(house)
     assert [(found.kind, found.reference, found.is_fixed) for found in report.open_differences] == [
         ("not_at_stripe", "ch_made_up", False)
@@ -178,16 +184,30 @@ async def test_what_is_of_another_house_on_the_same_account_is_said_and_left(hou
 
 async def test_work_that_fails_again_and_again_is_listed(house: House, database_url: str) -> None:
     _, order = await paid(house)
-    await house.services.marketplace.refund_order(
-        UUID(order["id"]), uuid4(), None, Ask(house_cause(), lambda _: None), admin=True
-    )
+    await house.services.marketplace.refund_order(UUID(order["id"]), uuid4(), None, ask(), admin=True)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO reaction_attempts VALUES (%s, 'move_money', %s, now(), 'PaymentUnavailable: no')",
+            "INSERT INTO reaction_attempts VALUES (%s, 'move_money', %s, now(), 'PaymentUnavailable: no', 1)",
             (order["id"], STUCK_ATTEMPTS),
         )
     (found,) = (await reconciled(house)).open_differences
     assert (found.kind, found.what, found.order_id) == ("stuck", "move_money", UUID(order["id"]))
+
+
+async def test_a_refund_that_no_card_takes_is_listed(house: House) -> None:
+    _, order = await paid(house)
+    market, order_id = house.services.marketplace, UUID(order["id"])
+    await market.refund_order(order_id, uuid4(), None, ask(), admin=True)
+    for tries in range(MAX_TRIES):
+        made = RefundMade(f"re_{tries}", order["charge_id"], Money(2500, "EUR"), 1, tries)
+        await market.note_refund(order_id, made, ask())
+        await market.note_refund_failure(order_id, made.refund_id, ask())
+    await house.project()
+    assert await Reconciling(house.services.pool).failed_refunds(9) == [FailedRefund(order_id, 1, Money(2500, "EUR"))]
+    report = await reconciled(house)
+    assert ("owed", order_id, Money(2500, "EUR")) in [
+        (found.kind, found.order_id, found.money) for found in report.open_differences
+    ]
 
 
 async def test_the_timer_asks_about_what_has_been_quiet(house: House, database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -9,8 +10,10 @@ import pytest
 
 from domain.errors import RefundNotAllowed
 from domain.marketplace import Marketplace
+from domain.money import Money
 from domain.order import Order
-from domain.payouts import Terms
+from domain.order_disputes import DisputeWord
+from domain.payouts import Dispute, Terms
 from domain.records import Account
 from domain.user import PayoutAccount
 from projections.queries import Queries
@@ -139,6 +142,23 @@ async def test_stripes_fee_is_asked_for_when_it_did_not_come_with_the_charge(sce
         await scene.tick()
     assert scene.events(order)[-1] == "ChargeSettled"
     assert len(scene.provider.asked) == 2
+
+
+async def test_a_dispute_puts_a_transfer_off_until_it_is_over(scene: Scene) -> None:
+    terms(scene, Terms(payouts="at_once"))
+    await seller_can_be_paid(scene)
+    order = await scene.paid()
+    await scene.house.marketplace.release_payouts(order.id, ask())
+    asked = Dispute("dp_1", f"ch_{order.id}", order.total, "fraudulent", "needs_response")
+    await scene.house.marketplace.note_dispute(order.id, DisputeWord(asked, Money(1500, "EUR")), ask())
+    for _ in range(4):
+        await scene.tick()
+    assert scene.provider.transfers == []
+    assert scene.attempts() == [("move_money", 1, "NotYet: a bank is deciding about the money")]
+    won = DisputeWord(replace(asked, status="won"), Money(1500, "EUR"), reinstated=True)
+    await scene.house.marketplace.note_dispute(order.id, won, ask())
+    await scene.tick()
+    assert [transfer.money for transfer in scene.provider.transfers] == [order.total], "without waiting longer"
 
 
 async def test_the_buyer_gets_no_refund_without_terms(scene: Scene) -> None:

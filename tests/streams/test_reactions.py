@@ -203,7 +203,7 @@ async def test_a_provider_that_is_away_only_delays(scene: Scene) -> None:
 async def test_the_waits_between_tries_grow_and_are_bounded(scene: Scene) -> None:
     attempts, order_id, waits = Attempts(scene.pool), uuid4(), []
     for _ in range(30):
-        await attempts.failed(order_id, "move_money", "e")
+        await attempts.failed(order_id, 1, "move_money", "e")
         found = rows(
             scene.house.url, "SELECT extract(epoch FROM next_try_at - clock_timestamp()) FROM reaction_attempts"
         )

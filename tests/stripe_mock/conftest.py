@@ -49,9 +49,11 @@ def stripe_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StripeMock
     folder = tmp_path_factory.mktemp("stripe_mock")
     program, port, log = _program(), unused_port(), folder / "log"
     # Told nothing of HTTPS it would listen for that on every interface.
-    command = [program, "-http-addr", f"127.0.0.1:{port}", "-https-unix", folder / "https", "-strict-version-check"]
+    listening = ["-http-addr", f"127.0.0.1:{port}", "-https-unix", str(folder / "https")]
     with log.open("wb") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            [str(program), *listening, "-strict-version-check"], stdout=out, stderr=subprocess.STDOUT
+        )
     try:
         mock = StripeMock(f"http://127.0.0.1:{port}", log)
         _wait_for(mock, server)
