@@ -48,6 +48,8 @@ class HouseKey:
         assert len(secret) == KEY_BYTES
         self._cipher = AESGCM(_derived(secret, b"sealing"))
         self._addresses = _derived(secret, b"addresses")
+        self.tickets = _derived(secret, b"tickets")
+        """What tickets are signed with (`adapters/ticket_codes.py`), 32 bytes."""
         self.check = _derived(secret, b"check")
         """Tells this key from others and nothing about it, 32 bytes."""
 

@@ -75,6 +75,8 @@ class Settings:
     """Whether only accounts with a verified address may list and order."""
     terms: Terms = DEFAULT_TERMS
     """What the house takes of a sale, and when its sellers are paid."""
+    stripe_publishable_key: str | None = None
+    """What Stripe's card form is opened with; without one the pages use the sandbox's."""
 
     @property
     def mail_server(self) -> MailServer | None:
@@ -116,6 +118,7 @@ class Settings:
             public_url=_public_url(env, "STAGEDOOR_PUBLIC_URL"),
             verified_email=_one_of(env, "STAGEDOOR_VERIFIED_EMAIL", "optional", ("optional", "required")) == "required",
             terms=_terms(env),
+            stripe_publishable_key=_publishable_key(env, "STRIPE_PUBLISHABLE_KEY"),
         )
 
     def as_environment(self) -> dict[str, str]:
@@ -147,6 +150,7 @@ class Settings:
             "STAGEDOOR_FEE_BPS": str(self.terms.fee_bps),
             "STAGEDOOR_PAYOUTS": self.terms.payouts,
             "STAGEDOOR_PAYOUT_DELAY_HOURS": str(self.terms.delay // timedelta(hours=1)),
+            "STRIPE_PUBLISHABLE_KEY": self.stripe_publishable_key or "",
         }
 
 
@@ -208,6 +212,14 @@ def _smtp_url(env: Mapping[str, str], name: str) -> str | None:
             parse_mail_server(text)
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from None
+    return text
+
+
+def _publishable_key(env: Mapping[str, str], name: str) -> str | None:
+    """It is shown to everybody, so a secret key that was put here by mistake is refused, and not repeated."""
+    text = env.get(name) or None
+    if text is not None and not (text.startswith("pk_") and text.isascii() and text.isprintable()):
+        raise SettingsError(f"{name}: expected a key that starts with pk_")
     return text
 
 

@@ -23,6 +23,7 @@ from adapters.settings import Settings, SettingsError, required
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.tasks import end
+from adapters.ticket_codes import TicketCodes
 from adapters.token_keys import TokenKeys
 from api.account_looks import AccountLooks
 from api.addresses import Addresses
@@ -32,9 +33,11 @@ from api.cors import Cors
 from api.docs import OPENAPI
 from api.endpoint import edge, endpoint
 from api.limits import Limits
+from api.live_board import Board
 from api.load import MAX_BODIES, MAX_REQUESTS, MAX_VERSION_WAITS, Arrivals, Load
 from api.metrics import Metrics
 from api.openapi import document
+from api.page_routes import PAGES
 from api.post_office import PostOffice
 from api.routes import ROUTES
 from api.sales import sales_reader
@@ -72,9 +75,10 @@ def make_app(settings: Settings) -> web.Application:
     metrics = Metrics()
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[edge(metrics, Cors(settings.cors_origins))])
     app[OPENAPI] = document(ROUTES)
-    for route in ROUTES:
-        # aiohttp's own variables stop at braces; whatever stands for an id is to be answered as one.
-        path = route.path.replace("}", ":[^/]+}")
+    for route in (*ROUTES, *PAGES):
+        # aiohttp's own variables stop at braces; whatever stands for an id is to be answered as one, but for the one
+        # word that is a path of its own: there other methods are none, and no id's.
+        path = route.path.replace("}", ":(?!live$)[^/]+}")
         if route.method == "GET":
             app.router.add_get(path, endpoint(route))  # and HEAD
         else:
@@ -85,7 +89,12 @@ def make_app(settings: Settings) -> web.Application:
             app[SERVICES] = await _build(settings, metrics, stack)
             yield
 
+    async def end_streams(app: web.Application) -> None:
+        # Before the requests under way are waited for: streams would keep the process for minutes.
+        app[SERVICES].live.close()
+
     app.cleanup_ctx.append(lifetime)
+    app.on_shutdown.append(end_streams)
     return app
 
 
@@ -119,6 +128,8 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     _run_beside(tokens.run(), stack)
     _run_beside(PostOffice(letters, accounts, mail, settings).run(), stack)
     _run_beside(_keep_house(actors, metrics), stack)
+    live = Board(listing_reader(queries))
+    _run_beside(live.run(), stack)
     return Services(
         settings=settings,
         pool=pool,
@@ -150,6 +161,8 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         version_waits=Load(MAX_VERSION_WAITS, "too many wait for a version"),
         metrics=metrics,
         turns=Turns(TURN_SECONDS),
+        live=live,
+        ticket_codes=TicketCodes(house_key),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from api import bodies, tracing
@@ -17,6 +17,7 @@ from api.calls import Call
 from api.cors import Cors
 from api.idempotency import key_of
 from api.metrics import Metrics
+from api.page_answers import trouble
 from api.problems import response_to
 from api.route import Access, Route
 from api.services import SERVICES
@@ -52,7 +53,19 @@ def endpoint(route: Route) -> Handler:
             return await route.handler(call, bodies.query(call.request, route.query))
         return await route.handler(call)
 
-    return handle
+    return _for_people(handle) if route.is_page else handle
+
+
+def _for_people(handle: Handler) -> Handler:
+    """The same, and what goes wrong is told as a page."""
+
+    async def handle_page(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, people get a page that says so
+            return trouble(request, error, request[tracing.TRACE])
+
+    return handle_page
 
 
 async def _identify(call: Call, route: Route) -> None:
@@ -70,6 +83,13 @@ async def _identify(call: Call, route: Route) -> None:
         raise unauthenticated("this needs an access token")
 
 
+def _told(request: web.Request, error: Exception, trace: tracing.Trace) -> web.Response:
+    """What went wrong, as problem details; as a page for a browser on a path that is no page and no part of the API."""
+    if isinstance(error, web.HTTPNotFound) and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+        return trouble(request, error, trace)
+    return response_to(error, trace)
+
+
 def edge(metrics: Metrics, cors: Cors) -> Middleware:
     """The middleware: every request gets an id, every error becomes problem details, every answer is counted."""
 
@@ -82,7 +102,7 @@ def edge(metrics: Metrics, cors: Cors) -> Middleware:
             try:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets problem details
-                response = response_to(error, trace)
+                response = _told(request, error, trace)
         response.headers["X-Request-Id"] = str(trace.correlation_id)
         protect(response)
         cors.allow(request, response)

@@ -55,7 +55,9 @@ class Credentials(Model):
 
 
 class RefreshRequest(Model):
-    refresh_token: Secret
+    refresh_token: Annotated[
+        Secret | UnsetType, Meta(description="Pages of the house leave it out: theirs is in a cookie.")
+    ] = UNSET
 
 
 class AccountChanges(Model):
@@ -86,10 +88,12 @@ class User(View):
     email_verified: Annotated[bool, Meta(description="Whether a link that was sent there has been followed.")]
 
 
-class SignedIn(View):
+class SignedIn(View, kw_only=True):
     user: User
     access_token: str
-    refresh_token: str
+    refresh_token: Annotated[
+        str | UnsetType, Meta(description="Left out for pages of the house: they get it as a cookie.")
+    ] = UNSET
     token_type: Literal["Bearer"]
     expires_in: Annotated[int, Meta(description="Seconds until the access token ends.")]
 
@@ -189,6 +193,19 @@ class TicketPage(View):
     next_cursor: str | None
 
 
+class LiveListing(View):
+    """What of a listing changes while one looks at it."""
+
+    id: UUID
+    version: int
+    status: Literal["open", "sold_out", "withdrawn"]
+    quantity: int
+    available: int
+    held: int
+    sold: int
+    price: Money
+
+
 class NewCollected(Model):
     ticket_id: UUID
 
@@ -281,6 +298,21 @@ class NewRefund(Model):
         bool | None,
         Meta(description="Whether the tickets are on sale again, by default as their listing says; not for the buyer."),
     ] = None
+
+
+class BoughtTicket(View):
+    """One ticket that was paid for."""
+
+    ticket_id: Annotated[UUID, Meta(description="Of the listing.")]
+    title: str
+    event: Event
+    number: Annotated[int, Meta(description="Which of the order's tickets for this listing, from 1.")]
+    of: Annotated[int, Meta(description="How many of them there are.")]
+    code: Annotated[str, Meta(description="For its QR code; signed, see `/.well-known/stagedoor-tickets.json`.")]
+
+
+class BoughtTickets(View):
+    items: list[BoughtTicket]
 
 
 class NewPayment(Model):

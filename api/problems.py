@@ -36,6 +36,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "processing_error": (402, "The card could not be processed"),
         "authentication_failed": (402, "The buyer was not recognised by the card's bank"),
         "email_not_verified": (403, "The e-mail address is not verified"),
+        "foreign_origin": (403, "Not from a page of another site"),
         "not_owner": (403, "It belongs to somebody else"),
         "refund_not_allowed": (403, "The seller's terms do not let the buyer give it back"),
         "own_ticket": (403, "Nobody buys their own tickets"),

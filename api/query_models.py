@@ -19,6 +19,35 @@ class OneQuery(Model):
     ] = None
 
 
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+MAX_LIVE_LISTINGS = 50
+"""Of one stream: a page of listings has half as many."""
+
+
+MAX_LIVE_SECONDS = 300
+"""Then the client comes again, perhaps to a process that has less to do."""
+
+LiveSeconds = Annotated[
+    int, Meta(ge=0, le=MAX_LIVE_SECONDS, description="The stream ends after so long; 0: it tells what is, once.")
+]
+
+
+class LiveQuery(Model):
+    seconds: LiveSeconds = MAX_LIVE_SECONDS
+
+
+class LiveManyQuery(Model):
+    ids: Annotated[
+        str,
+        Meta(
+            max_length=37 * MAX_LIVE_LISTINGS,
+            pattern=rf"^{_UUID}(,{_UUID}){{0,{MAX_LIVE_LISTINGS - 1}}}(?![\s\S])",
+            description="Ids of listings, separated by commas.",
+        ),
+    ]
+    seconds: LiveSeconds = MAX_LIVE_SECONDS
+
+
 class PageQuery(Model):
     limit: Limit = DEFAULT_PAGE
     cursor: Cursor | None = None

@@ -58,6 +58,8 @@ class Route:
     """Whether requests count against the bounds of `api/limits.py`; machines that watch the house are let through."""
     needs_verified_email: bool = False
     """Whether it is for verified addresses only, where the settings ask for them (`STAGEDOOR_VERIFIED_EMAIL`)."""
+    is_page: bool = False
+    """Whether it is for people: then what goes wrong is told as a page (`api/page_routes.py`)."""
     summary: str = field(default="", kw_only=True)
     admin_reads: bool = False
     """Whether an administrator may do what only the owner may."""

@@ -17,12 +17,14 @@ from adapters.passwords import Passwords
 from adapters.settings import Settings
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
+from adapters.ticket_codes import TicketCodes
 from adapters.token_keys import TokenKeys
 from api.account_looks import AccountLooks
 from api.addresses import Addresses
 from api.answers import Answer
 from api.auth import AccessTokens
 from api.limits import Limits
+from api.live_board import Board
 from api.load import Arrivals, Load
 from api.metrics import Metrics
 from api.sessions import EndedSessions
@@ -70,6 +72,8 @@ class Services:
     version_waits: Load
     metrics: Metrics
     turns: Turns
+    live: Board
+    ticket_codes: TicketCodes
 
 
 SERVICES = web.AppKey("services", Services)

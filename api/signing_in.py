@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from api import models
-from api.answers import NO_CONTENT, Answer, answer, respond
+from api import browser_sessions, models
+from api.answers import NO_CONTENT, Answer, answer
 from api.auth import LIFETIME
 from api.calls import Call
 from api.emails import checked, normalised
@@ -35,6 +35,7 @@ SECRET_BYTES = 32
 async def sign_up(call: Call, body: models.NewAccount) -> web.Response:
     """POST /api/users/signup"""
     services = call.services
+    browser_sessions.is_wanted(call)
     services.limits.check_sign_up(call.remote)
     email = checked(body.email, "email")
     check_new_password(body.password, email, body.name)
@@ -45,12 +46,13 @@ async def sign_up(call: Call, body: models.NewAccount) -> web.Response:
     signed_in = answer(201, _signed_in(account, access_token, refresh_token))
     once = None if call.key is None else await sealed_once(call, call.key, email, body.password)
     ask: Ask[User, Answer] = Ask(call.cause_of(user_id), lambda _: signed_in, once)
-    return (await services.marketplace.sign_up(account, session, ask)).response()
+    return _handed_over(call, await services.marketplace.sign_up(account, session, ask))
 
 
 async def sign_in(call: Call, body: models.Credentials) -> web.Response:
     """POST /api/users/signin: takes as long for an address nobody has."""
     services = call.services
+    browser_sessions.is_wanted(call)
     email = normalised(body.email)
     services.limits.check_password(email, call.remote)
     account = await services.accounts.by_email(email)
@@ -61,13 +63,14 @@ async def sign_in(call: Call, body: models.Credentials) -> web.Response:
     if not await services.accounts.begin_session(session, account.password_hash):
         raise _bad_credentials()
     access_token = await _access_token(call, account.user_id, session.session_id)
-    return respond(_signed_in(account, access_token, refresh_token))
+    return _handed_over(call, answer(200, _signed_in(account, access_token, refresh_token)))
 
 
 async def refresh(call: Call, body: models.RefreshRequest) -> web.Response:
     """POST /api/users/refresh"""
     services = call.services
-    session_id, secret = _parse(body.refresh_token)
+    brought = browser_sessions.brought(call)
+    session_id, secret = _parse(brought or body.refresh_token or "")
     next_secret = secrets.token_urlsafe(SECRET_BYTES)
     user_id = await services.accounts.rotate(session_id, _hash(secret), _hash(next_secret))
     account = None if user_id is None else await services.accounts.by_id(user_id)
@@ -75,14 +78,19 @@ async def refresh(call: Call, body: models.RefreshRequest) -> web.Response:
         await services.ended_sessions.poll()
         raise _bad_refresh_token()
     access_token = await _access_token(call, account.user_id, session_id)
-    return respond(_signed_in(account, access_token, f"{session_id}.{next_secret}"))
+    return _handed_over(call, answer(200, _signed_in(account, access_token, f"{session_id}.{next_secret}")))
 
 
 async def sign_out(call: Call) -> web.Response:
     """POST /api/users/signout"""
+    response = browser_sessions.taken_back(call, NO_CONTENT.response())
     await call.services.accounts.end_session(call.user.session_id)
     await call.services.ended_sessions.spread()
-    return NO_CONTENT.response()
+    return response
+
+
+def _handed_over(call: Call, signed_in: Answer) -> web.Response:
+    return browser_sessions.handed_over(call, signed_in, int(SESSION_LIFETIME.total_seconds()))
 
 
 async def _access_token(call: Call, user_id: UUID, session_id: UUID) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ def _own(control: Control, bank: Bank, onboarding: Onboarding) -> list[web.Route
     authentication = "/_sandbox/payment_intents/{id}/authenticate"
     return [
         web.get("/healthz", _healthy),
+        web.get("/v3/", _stripe_js),
         web.get("/_sandbox/state", control.state),
         web.get("/_sandbox/faults", control.show_faults),
         web.post("/_sandbox/faults", control.set_faults),
@@ -178,6 +180,12 @@ def _own(control: Control, bank: Bank, onboarding: Onboarding) -> list[web.Route
 
 async def _healthy(_: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
+
+
+async def _stripe_js(_: web.Request) -> web.Response:
+    """The double of Stripe.js, at the address that it has at Stripe."""
+    script = files("sandbox").joinpath("stripe.js").read_bytes()
+    return web.Response(body=script, content_type="text/javascript", charset="utf-8")
 
 
 def _retrieve_event(call: Call) -> dict[str, Any]:

@@ -69,6 +69,9 @@ async def ask(scene: Scene, route: Route, who: str) -> Answer:
         user_id=scene.people[SELLER].id,
         asset="start.js",
     )
+    if route.name.startswith("live."):
+        ids = f"&ids={scene.ticket['id']}" if route.name == "live.of_many" else ""
+        path += f"?seconds=0{ids}"
     token = None if who == ANONYMOUS else scene.people[who].token
     raw = b"{}" if route.takes_raw_body else None
     return await scene.house.call(route.method, f"/{path}", body_of(route, scene), token=token, raw=raw)

@@ -23,6 +23,8 @@ VIOLATIONS = {
     "api-reads": ("api", "import projections.writer"),
     "sandbox": ("sandbox", "import domain"),
     "cli": ("data", "import cli"),
+    "web": ("web", "import api"),
+    "pages": ("streams", "import web"),
 }
 """For each contract, a room and an import it must not have."""
 

@@ -35,6 +35,7 @@ HEADERS = "tests/doors/test_headers.py"
 SECRETS = "tests/doors/test_secrets.py"
 EMBEDDED = "tests/doors/test_embedded.py"
 REQUIREMENTS = "tests/doors/test_requirements.py"
+SESSIONS = "tests/web/test_web_sessions.py"
 
 _NAIVE_KEY = """
 def _naive_key(token: str, key: Ed25519PublicKey) -> Any:
@@ -166,6 +167,40 @@ GUARDS: tuple[Guard, ...] = (
         "mass assignment is refused",
         ("api/models.py", "forbid_unknown_fields=True", "forbid_unknown_fields=False"),
         tests=(f"{ACCOUNTS}::test_a_bad_sign_up_names_the_field",),
+    ),
+    # Pages
+    guard(
+        "the origin of a page",
+        (
+            "api/browser_sessions.py",
+            'raise Refused("foreign_origin", "a session is begun from a page of the house")',
+            "return True",
+        ),
+        tests=(f"{SESSIONS}::test_a_page_of_another_origin_gets_and_ends_no_session",),
+    ),
+    guard(
+        "a cookie alone is nothing",
+        (
+            "api/browser_sessions.py",
+            "return call.request.cookies.get(COOKIE) if is_wanted(call) else None",
+            "return call.request.cookies.get(COOKIE)",
+        ),
+        tests=(f"{SESSIONS}::test_a_cookie_alone_is_nothing",),
+    ),
+    guard(
+        "no script has the cookie",
+        ("api/browser_sessions.py", "httponly=True", "httponly=False"),
+        tests=(f"{SESSIONS}::test_the_refresh_token_is_in_the_cookie_and_nowhere_else",),
+    ),
+    guard(
+        "what sellers write is text",
+        ("web/rendering.py", "autoescape=True", "autoescape=False"),
+        tests=("tests/web/test_web_pages.py::test_what_sellers_write_is_text_and_nothing_else",),
+    ),
+    guard(
+        "the signature of a ticket's code",
+        ("adapters/ticket_codes.py", "public.verify(_decoded(signature), signed.encode())", "_decoded(signature)"),
+        tests=("tests/web/test_web_ticket_codes.py::test_another_house_signs_otherwise",),
     ),
     # Tokens
     guard(

@@ -41,6 +41,8 @@ MATRIX: dict[tuple[str, str], str] = {
     ("PATCH", "/api/tickets/{ticket_id}"): "-ffyf",
     ("DELETE", "/api/tickets/{ticket_id}"): "-ffyf",
     ("GET", "/api/tickets/{ticket_id}/history"): "-ffyy",
+    ("GET", "/api/tickets/{ticket_id}/live"): "yyyyy",
+    ("GET", "/api/tickets/live"): "yyyyy",
     # Collection
     ("POST", "/api/collection"): "-yyyy",
     ("GET", "/api/collection"): "-yyyy",
@@ -54,6 +56,8 @@ MATRIX: dict[tuple[str, str], str] = {
     # Buyer and seller each by their own rules, the house by none
     ("POST", "/api/orders/{order_id}/refund"): "-ynyy",
     ("GET", "/api/orders/{order_id}/disputes"): "-nnyy",
+    # An administrator may ask, and gets none: a code lets its bearer in
+    ("GET", "/api/orders/{order_id}/tickets"): "-ynny",
     ("POST", "/api/payments"): "-ynnn",
     # Payouts: a seller's own
     ("GET", "/api/payouts"): "-yyyy",
@@ -66,6 +70,7 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/readyz"): "yyyyy",
     ("GET", "/metrics"): "yyyyy",
     ("GET", "/.well-known/jwks.json"): "yyyyy",
+    ("GET", "/.well-known/stagedoor-tickets.json"): "yyyyy",
     ("GET", "/openapi.json"): "yyyyy",
     ("GET", "/docs"): "yyyyy",
     ("GET", "/docs/{asset}"): "yyyyy",

@@ -17,7 +17,10 @@ from tests.api.test_api_access import ADMIN, ANONYMOUS, OWNER, ask, scene_of
 from tests.doors.served import served
 
 SHOP = "https://shop.example.org"
-KEPT = {"tickets.of_seller", "tickets.search", "tickets.read", "health.jwks", "docs.openapi", "docs.page", "docs.asset"}
+KEPT = {
+    *("tickets.of_seller", "tickets.search", "tickets.read", "health.jwks", "bought_tickets.keys"),
+    *("docs.openapi", "docs.page", "docs.asset"),
+}
 """Public state, the same for everybody: may be kept and is asked for each time. Whatever is not here is private."""
 
 

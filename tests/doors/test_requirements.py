@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = ("runtime.txt", "dev.txt", "localstripe.txt")
-ROOMS = ("adapters", "api", "cli", "data", "docker", "domain", "projections", "sandbox", "streams")
+ROOMS = ("adapters", "api", "cli", "data", "docker", "domain", "projections", "sandbox", "streams", "web")
 """What ships."""
 
 _PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^ ;]+)(?: ; [^\\]+)? \\")

@@ -1,0 +1,37 @@
+"""The tickets of an order that was paid: each with the code that lets its bearer in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from aiohttp import web
+
+from adapters.ticket_codes import TicketCode
+from api import models, reads
+from api.answers import REVALIDATE, respond
+from api.calls import Call
+from domain.order import COMPLETED
+
+
+async def of_order(call: Call) -> web.Response:
+    """GET /api/orders/{order_id}/tickets: none as long as it is not paid, nor of what was refunded."""
+    order = await reads.order(call.services, call.path_id("order_id"), call.user)
+    if order.buyer_id != call.user.user_id or order.status != COMPLETED:
+        return respond(models.BoughtTickets([]))
+    listings = {one.id: one for one in await reads.tickets(call.services, [item.ticket_id for item in order.items])}
+    items = [
+        _ticket(call, order.id, listings[item.ticket_id], number, item.quantity - item.refunded)
+        for item in order.items
+        for number in range(1, item.quantity - item.refunded + 1)
+    ]
+    return respond(models.BoughtTickets(items))
+
+
+async def keys(call: Call) -> web.Response:
+    """GET /.well-known/stagedoor-tickets.json: what a door verifies codes with, once it has fetched it."""
+    return respond(call.services.ticket_codes.jwks(), cache=REVALIDATE)
+
+
+def _ticket(call: Call, order_id: UUID, listing: models.Ticket, number: int, of: int) -> models.BoughtTicket:
+    code = call.services.ticket_codes.sign(TicketCode(order_id, listing.id, number))
+    return models.BoughtTicket(listing.id, listing.title, listing.event, number, of, code)

@@ -1,0 +1,77 @@
+// The tickets one has bought: each with its code, to show at the door or to print.
+
+import { fill, make, makeSvg, one } from "./dom.js";
+import { get, toSignIn } from "./api.js";
+import { name } from "./session.js";
+import { correction, generate } from "./qr.js";
+import { longTime, refusal } from "./words.js";
+
+const content = one("#content");
+const PAGES = 5; // of a hundred orders each: more is a dealer's, who has the API
+
+/** A QR code as one path, with the margin that readers need. */
+function qr(text, label) {
+  const code = generate(text, { minCorrectionLevel: correction.M });
+  const margin = 4;
+  let path = "";
+  for (let y = 0; y < code.size; y += 1) {
+    for (let x = 0; x < code.size; x += 1) {
+      if (!code.get(x, y)) continue;
+      let end = x + 1;
+      while (end < code.size && code.get(end, y)) end += 1;
+      path += `M${x} ${y}h${end - x}v1h${x - end}z`;
+      x = end;
+    }
+  }
+  const size = code.size + 2 * margin;
+  return makeSvg("svg", { class: "qr", viewBox: `${-margin} ${-margin} ${size} ${size}`, role: "img", "aria-label": label, "shape-rendering": "crispEdges" },
+    makeSvg("rect", { class: "paper", x: -margin, y: -margin, width: size, height: size }), makeSvg("path", { class: "ink", d: path }));
+}
+
+function card(ticket) {
+  const which = `${ticket.number} of ${ticket.of}`;
+  return make("li", { class: "ticket" },
+    make("div", { class: "stub" },
+      make("p", { class: "kicker" }, ticket.event.category ?? "Ticket"),
+      make("h2", {}, ticket.title),
+      make("p", { class: "lead" }, ticket.event.name),
+      make("dl", { class: "facts" },
+        make("div", {}, make("dt", {}, "When"), make("dd", {}, make("time", { datetime: ticket.event.starts_at }, longTime(ticket.event.starts_at)))),
+        make("div", {}, make("dt", {}, "Where"), make("dd", {}, ticket.event.venue)),
+        make("div", {}, make("dt", {}, "Ticket"), make("dd", {}, which))),
+      make("p", { class: "small no-print" }, make("a", { href: `/tickets/${ticket.ticket_id}/event.ics`, download: true }, "Add to calendar"))),
+    qr(ticket.code, `The code of ticket ${which}, ${ticket.title}`));
+}
+
+async function paidOrders() {
+  const found = [];
+  let cursor = "";
+  for (let page = 0; page < PAGES; page += 1) {
+    const { items, next_cursor: next } = await get(`/orders?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    found.push(...items.filter((order) => order.status === "completed"));
+    if (!next) break;
+    cursor = next;
+  }
+  return found;
+}
+
+async function show() {
+  const orders = await paidOrders();
+  const tickets = [];
+  for (const order of orders) tickets.push(...(await get(`/orders/${order.id}/tickets`)).items);
+  tickets.sort((a, b) => a.event.starts_at.localeCompare(b.event.starts_at));
+  if (tickets.length === 0) {
+    fill(content, make("p", { class: "lead" }, "No tickets yet. What you buy is here, ready for the door."), make("p", {}, make("a", { class: "button", href: "/" }, "Find your seat")));
+    return;
+  }
+  const coming = tickets.filter((ticket) => Date.parse(ticket.event.starts_at) > Date.now() - 24 * 3600 * 1000);
+  const past = tickets.filter((ticket) => !coming.includes(ticket));
+  fill(content,
+    make("p", { class: "no-print intro" }, "Each code lets one person in, once. Whoever has it can use it, so show it to nobody but the door. ",
+      make("button", { class: "button quiet small", type: "button", onclick: () => print() }, "Print")),
+    make("ul", { class: "tickets" }, coming.map(card)),
+    past.length > 0 && make("details", { class: "no-print" }, make("summary", {}, "Past events"), make("ul", { class: "tickets" }, past.map(card))));
+}
+
+if (name() === null) toSignIn();
+else show().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
