@@ -8,8 +8,9 @@ from math import ceil
 from typing import Any
 
 from adapters.stripe_client import StripeClient, checked
-from adapters.stripe_objects import SUCCEEDED, ChargeObject, RefundObject
-from domain.ports import BookedCharge, BookedRefund
+from adapters.stripe_disputes import DisputeObject
+from adapters.stripe_objects import SUCCEEDED, ChargeObject, RefundObject, at, id_of
+from domain.ports import BookedCharge, BookedDispute, BookedRefund
 
 
 class StripeBooks(StripeClient):
@@ -27,6 +28,11 @@ class StripeBooks(StripeClient):
         async for refund in self._all(self._v1.refunds.list_async, {"created": _between(since, until)}, RefundObject):
             if refund.charge is not None:
                 yield checked(refund.booked)
+
+    async def disputes(self, since: datetime, until: datetime) -> AsyncIterator[BookedDispute]:
+        """See `domain.ports.PaymentBooks`."""
+        async for told in self._all(self._v1.disputes.list_async, {"created": _between(since, until)}, DisputeObject):
+            yield BookedDispute(id_of(told.payment_intent), checked(told.word), at(told.created))
 
     async def find_charge(self, charge_id: str) -> BookedCharge | None:
         """See `domain.ports.PaymentBooks`."""

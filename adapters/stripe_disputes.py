@@ -30,12 +30,13 @@ class DisputeObject(msgspec.Struct):
     reason: str
     status: str
     charge: str | Reference
+    created: int = 0
     payment_intent: str | Reference | None = None
     balance_transactions: list[BalanceTransaction] = []
     evidence_details: EvidenceDetails | None = None
 
-    def word(self, event_type: str) -> DisputeWord:
-        """What an event says of it. Raises `msgspec.ValidationError`."""
+    def word(self, event_type: str = "") -> DisputeWord:
+        """What it says, by itself or in an event. Raises `msgspec.ValidationError`."""
         money = from_stripe(self.amount, self.currency)
         due_by = self.evidence_details.due_by if self.evidence_details else None
         charge_id = id_of(self.charge)

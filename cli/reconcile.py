@@ -21,7 +21,7 @@ from domain.actors import Actors
 from domain.marketplace import Marketplace
 from domain.ports import PaymentUnavailable
 from projections.reconciling import CHARGES, REFUNDS, Reconciling
-from streams.reconciliation import Difference, Reconciliation, Report
+from streams.reconciliation import DISPUTED, Difference, Reconciliation, Report
 
 MAX_DAYS = 400
 
@@ -33,7 +33,7 @@ _SAID = {
     "stuck": "it does not get done",
     "owed": "the card does not take it",
 }
-_NAMES = {CHARGES: "charge", REFUNDS: "refund"}
+_NAMES = {CHARGES: "charge", REFUNDS: "refund", DISPUTED: "dispute"}
 
 
 @click.command()
@@ -90,7 +90,8 @@ async def _reconcile(settings: Settings, since: datetime, until: datetime) -> Re
 def _show(report: Report) -> None:
     click.echo(f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC")
     click.echo(f"{report.intents:,} payments without a known end: {report.ended:,} have come to one")
-    click.echo(f"{report.compared[CHARGES]:,} charges and {report.compared[REFUNDS]:,} refunds of Stripe's compared")
+    counts = [f"{report.compared[kind]:,} {name}s" for kind, name in _NAMES.items()]
+    click.echo(f"{counts[0]}, {counts[1]} and {counts[2]} of Stripe's compared")
     for difference in report.differences:
         click.echo(_line(difference))
     left = len(report.open_differences)

@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.aggregate import Aggregate, Event
 from domain.money import Money
 from domain.order import Charge, ChargeFailure, Settlement
+from domain.order_disputes import DisputeWord
 from domain.order_refunds import RefundMade
 from domain.payouts import Refund, Reversal, Transfer
 from domain.records import LinkPurpose, Outcome, Record
@@ -181,6 +182,15 @@ class BookedRefund:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class BookedDispute:
+    """A dispute in Stripe's books."""
+
+    payment_intent_id: str | None
+    word: DisputeWord
+    created_at: datetime
+
+
 class PaymentBooks(Protocol):
     """What Stripe has in its books, for comparing. Every method may raise `PaymentUnavailable`."""
 
@@ -189,6 +199,9 @@ class PaymentBooks(Protocol):
 
     def refunds(self, since: datetime, until: datetime) -> AsyncIterator[BookedRefund]:
         """Refunds made in this time (the end excluded), the newest first."""
+
+    def disputes(self, since: datetime, until: datetime) -> AsyncIterator[BookedDispute]:
+        """Disputes that began in this time (the end excluded), as they stand, the newest first."""
 
     async def find_charge(self, charge_id: str) -> BookedCharge | None:
         """One charge that succeeded; None if there is none."""

@@ -54,6 +54,7 @@ class Control:
         await self._store.committed()
         totals = self._store.totals()
         pending = self._store.read("SELECT count(*) FROM deliveries")[0][0]
+        to_settle = self._store.read("SELECT count(*) FROM settlements")[0][0]
         return web.json_response(
             {
                 "payment_intents": totals.get("payment_intents", 0),
@@ -67,6 +68,7 @@ class Control:
                 "accounts": totals.get("accounts", 0),
                 "transfers": totals.get("transfers", 0),
                 "transferred": _group(totals, "transferred."),
+                "to_settle": to_settle,
                 "events": totals.get("events", 0),
                 "webhooks": {"delivered": 0, "failed_attempts": 0, "given_up": 0}
                 | _group(totals, "webhooks.")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -42,6 +43,12 @@ AROUND = timedelta(hours=1)
 """Stripe's time of a charge is not the log's: the books are read so much further on both sides, and beyond that ids
 are asked for one by one."""
 
+DISPUTES = timedelta(days=120)
+"""So far back disputes are looked at: a bank takes weeks, and two to three months at most
+(docs.stripe.com/disputes/how-disputes-work)."""
+
+DISPUTED = "DisputeCreated"
+
 BATCH = 100
 
 STUCK_ATTEMPTS = 5
@@ -59,7 +66,7 @@ class Difference:
     kind: str
     """`not_in_log`, `not_at_stripe`, `foreign`, `failed_at_stripe`, `stuck` or `owed`."""
     what: str
-    """`ChargeCreated`, `RefundCreated`: what the log says of it; or the reaction that is stuck."""
+    """`ChargeCreated`, `RefundCreated`, `DisputeCreated`: what the log says of it; or the reaction that is stuck."""
     order_id: UUID | None
     reference: str
     """Stripe's id."""
@@ -80,7 +87,7 @@ class Report:
     ended: int = 0
     """Of these, those that had come to one."""
     compared: Counter[str] = field(default_factory=Counter)
-    """Of Stripe's books, by kind (`CHARGES`, `REFUNDS`)."""
+    """Of Stripe's books, by kind (`CHARGES`, `REFUNDS`, `DISPUTED`)."""
     differences: list[Difference] = field(default_factory=list)
 
     def add(
@@ -174,12 +181,25 @@ class Reconciliation:
                     report.add(
                         "not_at_stripe", kind, booked.order_id, booked.reference, money=booked.money, detail=detail
                     )
+        await self._look_at_disputes(report)
         for stuck in await self._reading.stuck(STUCK_ATTEMPTS, MAX_STUCK):
             detail = f"tried {stuck.attempts} times: {stuck.last_error}"
             report.add("stuck", stuck.reaction, stuck.order_id, "", detail=detail)
         for failed in await self._reading.failed_refunds(MAX_STUCK):
             detail = f"refund {failed.number} came back {MAX_TRIES} times: pay the buyer in another way"
             report.add("owed", REFUNDS, failed.order_id, "", money=failed.money, detail=detail)
+
+    async def _look_at_disputes(self, report: Report) -> None:
+        """How each dispute of the last months stands: what is told of them comes over weeks."""
+        async for booked in self._books.disputes(report.until - DISPUTES, report.until):
+            owner = None if booked.payment_intent_id is None else await self._books.order_of(booked.payment_intent_id)
+            if owner is None:
+                continue
+            report.compared[DISPUTED] += 1
+            word = booked.word
+            told = word.dispute
+            found = Difference("not_in_log", DISPUTED, owner, told.dispute_id, told.money, "", False)
+            await self._tell(report, found, partial(self._marketplace.note_dispute, owner, word, _ask()))
 
     async def _find(self, kind: str, reference: str) -> Money | None:
         """What Stripe has under an id, whenever it was made."""
@@ -218,32 +238,38 @@ class Reconciliation:
                     "foreign", kind, None, _reference(booked), money=_money(booked), detail=detail, is_fixed=True
                 )
             elif isinstance(booked, BookedRefund) and booked.failed:
-                await self._tell(owner, booked, report, "failed_at_stripe")
+                await self._tell_of(owner, booked, report, "failed_at_stripe")
             elif _reference(booked) not in known:
-                await self._tell(owner, booked, report, "not_in_log")
+                await self._tell_of(owner, booked, report, "not_in_log")
 
     async def _owner(self, booked: BookedCharge | BookedRefund) -> UUID | None:
         """The order that the intent names; what is made by hand at Stripe names none itself."""
         intent_id = booked.charge.payment_intent_id if isinstance(booked, BookedCharge) else booked.payment_intent_id
         return None if intent_id is None else await self._books.order_of(intent_id)
 
-    async def _tell(self, order_id: UUID, booked: BookedCharge | BookedRefund, report: Report, kind: str) -> None:
-        """Tells the order, as a webhook would have. It is a difference if that was news: the ledger may only lag."""
+    async def _tell_of(self, order_id: UUID, booked: BookedCharge | BookedRefund, report: Report, kind: str) -> None:
+        market, reference = self._marketplace, _reference(booked)
         what = CHARGES if isinstance(booked, BookedCharge) else REFUNDS
-        reference, money = _reference(booked), _money(booked)
+        tell: Callable[[], Awaitable[int]]
+        if isinstance(booked, BookedCharge):
+            tell = partial(market.take_charge, order_id, booked.charge, _ask())
+        elif booked.failed:
+            tell = partial(market.note_refund_failure, order_id, reference, _ask())
+        else:
+            tell = partial(market.note_refund, order_id, booked.refund, _ask())
+        await self._tell(report, Difference(kind, what, order_id, reference, _money(booked), "", False), tell)
+
+    async def _tell(self, report: Report, found: Difference, tell: Callable[[], Awaitable[int]]) -> None:
+        """Tells the order, as a webhook would have. It is a difference if that was news: the ledger may only lag."""
+        assert found.order_id is not None
         try:
-            before = await self._marketplace.look(order_id, _ask())
-            if isinstance(booked, BookedCharge):
-                after = await self._marketplace.take_charge(order_id, booked.charge, _ask())
-            elif booked.failed:
-                after = await self._marketplace.note_refund_failure(order_id, reference, _ask())
-            else:
-                after = await self._marketplace.note_refund(order_id, booked.refund, _ask())
+            before = await self._marketplace.look(found.order_id, _ask())
+            after = await tell()
         except DomainError as error:
-            report.add(kind, what, order_id, reference, money=money, detail=str(error))
+            report.differences.append(replace(found, detail=str(error)))
         else:
             if after != before:
-                report.add(kind, what, order_id, reference, money=money, is_fixed=True)
+                report.differences.append(replace(found, is_fixed=True))
 
     async def _compare_by_the_hour(self) -> None:
         now = datetime.now(UTC)

@@ -16,6 +16,7 @@ ROOMS = ("domain", "projections", "streams", "api", "adapters", "cli", "sandbox"
 FIELDS = ("admin", "adm", "is_admin", "isAdmin", "role", "roles", "erased", "user_id", "email_verified")
 ID = "11111111-1111-4111-8111-111111111111"
 BODIES: dict[str, Any] = {
+    "refunds.refund": {},
     "signing_in.sign_up": {"email": "new@example.org", "password": PASSWORD, "name": "x"},
     "signing_in.sign_in": {"email": "new@example.org", "password": PASSWORD},
     "signing_in.refresh": {"refresh_token": "x"},

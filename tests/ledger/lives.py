@@ -125,13 +125,11 @@ class Life:
         amounts = [left, order.money_left, left // 2, 1]
         amount = self.random.choice([amount for amount in amounts if amount > 0] or [0])
         if 0 < amount <= left:
-            made = RefundMade(f"re_{self._id()}", order.charge_id, Money(amount, order.total.currency), None)
-            self._note_refund(made)
+            self._note_refund(order.charge_id, Money(amount, order.total.currency))
 
     def refund_is_made(self) -> None:
         for refund in self._refunds("pending"):
-            made = RefundMade(f"re_{self._id()}", refund.charge_id, refund.money, refund.number, refund.tries)
-            self._note_refund(made)
+            self._note_refund(refund.charge_id, refund.money, refund.number, refund.tries)
 
     def refund_fails(self) -> None:
         disputes = {dispute.dispute_id for dispute in self.order.disputes}
@@ -192,11 +190,12 @@ class Life:
         self.stripe[charge.money.currency] += charge.money.amount
         self.order.take_charge(charge, self._stamp(), terms=self.terms, payout_at=self.now, refund_reason=refund_reason)
 
-    def _note_refund(self, made: RefundMade) -> None:
-        before = self._refunds("succeeded")
-        order_refunds.note_refund(self.order, made, self._stamp())
-        assert self._refunds("succeeded") != before
-        self.stripe[made.money.currency] -= made.money.amount
+    def _note_refund(self, charge_id: str, money: Money, number: int | None = None, tries: int = 0) -> None:
+        before = len(self.order.refunds), self._refunds("succeeded")
+        refund_id = f"re_{self._id()}"
+        order_refunds.note_refund(self.order, RefundMade(refund_id, charge_id, money, number, tries), self._stamp())
+        assert (len(self.order.refunds), self._refunds("succeeded")) != before
+        self.stripe[money.currency] -= money.amount
 
     def _note_dispute(self, told: Dispute) -> None:
         withdrawn = told.withdrawn or self.random.random() < 0.6 or told.status in ("won", "lost")

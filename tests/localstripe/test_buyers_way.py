@@ -111,3 +111,26 @@ async def test_money_that_came_too_late_goes_back_once(
     for _ in range(2):
         assert (await send(house, "refund.created", refund | {"payment_intent": intent_id})).status == 200
     assert (await history(house, buyer, order))[-2:] == ["ChargeCreated", "RefundCreated"]
+
+
+async def test_a_seller_gives_one_ticket_of_two_back(
+    house: House, localstripe: LocalStripe, gateway: StripeGateway
+) -> None:
+    seller, buyer = await house.person("seller"), await house.person("buyer")
+    ticket = await house.listing(seller)
+    order = (await house.order(buyer, ticket["id"], 2)).body
+    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+    assert await localstripe.page_pays(intent_id, GOOD) == 200
+    assert await told(house, buyer, order, "OrderCompleted")
+    body = {"items": [{"ticket_id": ticket["id"], "quantity": 1}]}
+    given_back = await house.call("POST", f"/orders/{order['id']}/refund", body, token=seller.token)
+    assert given_back.status == 200, given_back.raw
+    charge_id = (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body["charge_id"]
+    made = await gateway.refund(UUID(order["id"]), Refund(1, charge_id, PRICE, "seller"))
+    _, refund = await localstripe.ask("GET", f"/v1/refunds/{made.refund_id}")
+    assert refund["amount"] == PRICE.amount
+    assert (await send(house, "refund.created", refund | {"payment_intent": intent_id})).status == 200
+    seen = (await house.call("GET", f"/orders/{order['id']}", token=buyer.token)).body
+    [told_of] = seen["refunds"]
+    assert (told_of["status"], told_of["refund_id"], told_of["reason"]) == ("succeeded", made.refund_id, "seller")
+    assert (seen["status"], seen["items"][0]["refunded"]) == ("completed", 1)

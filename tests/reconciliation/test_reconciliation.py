@@ -23,7 +23,7 @@ from domain.order_refunds import RefundMade
 from domain.payouts import MAX_TRIES
 from projections.reconciling import CHARGES, REFUNDS, FailedRefund, Reconciling
 from streams.house import house_cause
-from streams.reconciliation import STUCK_ATTEMPTS, Difference, Reconciliation, Report
+from streams.reconciliation import DISPUTED, STUCK_ATTEMPTS, Difference, Reconciliation, Report
 from tests.api.house import SECRET_KEY, House, Person, running_house, running_sandbox, settings_of
 
 
@@ -182,6 +182,22 @@ async def test_what_is_of_another_house_on_the_same_account_is_said_and_left(hou
     assert report.open_differences == []
 
 
+async def test_a_dispute_of_which_nobody_told_is_taken_in(house: House) -> None:
+    buyer, order = await paid(house)
+    asked = await house.sandbox("POST", f"/_sandbox/charges/{order['charge_id']}/dispute", {})
+    report = await reconciled(house)
+    dispute_id = asked["id"]
+    assert [(found.kind, found.what, found.reference, found.is_fixed) for found in report.differences] == [
+        ("not_in_log", DISPUTED, dispute_id, True)
+    ]
+    assert (await reconciled(house)).differences == []
+    await house.sandbox("POST", f"/_sandbox/disputes/{dispute_id}/settle", {"outcome": "lost"})
+    await reconciled(house)
+    types = await house.types(order["id"])
+    assert types[-3:] == ["DisputeCreated", "DisputeFundsWithdrawn", "DisputeClosed"]
+    assert (await seen(house, buyer, order))["status"] == "completed"
+
+
 async def test_work_that_fails_again_and_again_is_listed(house: House, database_url: str) -> None:
     _, order = await paid(house)
     await house.services.marketplace.refund_order(UUID(order["id"]), uuid4(), None, ask(), admin=True)
@@ -242,7 +258,7 @@ async def test_the_command_mends_lists_and_says_so_by_its_exit_code(house: House
     what = f"refund {refund['id']} 25.00 EUR of order {order['id']}: the log did not have it: mended"
     assert said.stdout.splitlines()[1:] == [
         "0 payments without a known end: 0 have come to one",
-        "1 charges and 1 refunds of Stripe's compared",
+        "1 charges, 1 refunds and 0 disputes of Stripe's compared",
         what,
         "1 differences, 0 to be looked at",
     ]

@@ -135,7 +135,9 @@ def test_closing_is_losing(sandbox: Sandbox) -> None:
     dispute = disputed(sandbox)
     sandbox.faults(settle_delay_ms=600_000)
     say(sandbox, dispute, "winning_evidence")
+    waiting = sandbox.state()["to_settle"]
     assert sandbox.stripe.v1.disputes.close(dispute.id).status == "lost"
+    assert sandbox.state()["to_settle"] == waiting - 1
     assert told(sandbox, dispute)[-1] == "closed"
     sandbox.faults(settle_delay_ms=0)
     assert settle(sandbox, dispute.id, "won").status == 400
@@ -219,6 +221,15 @@ def test_an_inquiry_may_become_a_chargeback(sandbox: Sandbox) -> None:
     assert told(sandbox, dispute) == ["created", "updated", "updated", "funds_withdrawn"]
     assert settle(sandbox, dispute.id, "escalated").status == 400
     assert settle(sandbox, dispute.id, "won").body["status"] == "won"
+
+
+def test_what_the_bank_decides_now_it_does_not_decide_later(sandbox: Sandbox) -> None:
+    dispute = disputed(sandbox, "pm_card_createDisputeInquiry")
+    sandbox.faults(settle_delay_ms=600_000)
+    say(sandbox, dispute, "winning_evidence")
+    waiting = sandbox.state()["to_settle"]
+    assert settle(sandbox, dispute.id, "escalated").body["status"] == "needs_response"
+    assert sandbox.state()["to_settle"] == waiting - 1
 
 
 def test_a_test_plays_the_bank(sandbox: Sandbox) -> None:

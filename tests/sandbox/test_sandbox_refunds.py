@@ -128,7 +128,9 @@ def test_a_test_plays_the_bank(sandbox: Sandbox) -> None:
     sandbox.faults(settle_delay_ms=600_000)
     intent = paid_intent(sandbox, card="pm_card_pendingRefund")
     pending = sandbox.stripe.v1.refunds.create({"payment_intent": intent.id, "amount": 500})
+    waiting = sandbox.state()["to_settle"]
     assert settle(sandbox, pending.id, "fail").body["status"] == "failed"
+    assert sandbox.state()["to_settle"] == waiting - 1
     for outcome in ("succeed", "fail"):
         assert settle(sandbox, pending.id, outcome).status == 400
     taken = sandbox.stripe.v1.refunds.create({"payment_intent": intent.id, "amount": 500})

@@ -88,6 +88,7 @@ CASES = (
     Case("charges", lambda g: to_the_end(g.charges(SINCE, UNTIL)), ("GET /v1/charges",)),
     Case("find_charge", lambda g: g.find_charge("ch_1"), ("GET /v1/charges/ch_1",)),
     Case("find_refund", lambda g: g.find_refund("re_1"), ("GET /v1/refunds/re_1",)),
+    Case("disputes", lambda g: to_the_end(g.disputes(SINCE, UNTIL)), ("GET /v1/disputes",)),
     Case("refunds", lambda g: to_the_end(g.refunds(SINCE, UNTIL)), ("GET /v1/refunds",)),
 )
 
@@ -120,6 +121,7 @@ async def test_stripe_takes_the_request(gateway: StripeGateway, stripe_mock: Str
         "/v1/transfers/tr_1/reversals?limit=100&starting_after=trr_1",
         "/v1/charges?created[gte]=1&created[lt]=2&expand[0]=data.balance_transaction&limit=100&starting_after=ch_1",
         "/v1/refunds?created[gte]=1&created[lt]=2&limit=100&starting_after=re_1",
+        "/v1/disputes?created[gte]=1&created[lt]=2&limit=100&starting_after=dp_1",
     ],
 )
 async def test_stripe_takes_the_request_for_a_lists_next_page(stripe_mock: StripeMock, path: str) -> None:
