@@ -13,7 +13,7 @@ $(shell rm -rf $(STAMPS))
 endif
 endif
 
-.PHONY: run test long check crash storm money doors bench contracts lock clean
+.PHONY: run test long check crash storm races money doors bench contracts lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/installed
@@ -35,6 +35,17 @@ storm: $(STAMPS)/dev
 	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # Schemathesis at length, then every guard taken away once: `make doors GUARDS="issuer audience"` tries two of them.
+# Every race and every crash around a payment, again and again: `make races TIMES=20`.
+TIMES ?= 20
+races: $(STAMPS)/dev
+	@for time in $$(seq $(TIMES)); do \
+	  echo "$$time of $(TIMES)"; \
+	  $(BIN)/python -m pytest -m "long or not long" tests/api/test_api_races.py tests/api/test_api_payments.py \
+	    tests/api/test_api_webhooks.py tests/api/test_api_refunds.py tests/faults/test_late_webhooks.py \
+	    tests/faults/test_expirers.py tests/faults/test_commit_answer_lost.py tests/reconciliation \
+	    tests/streams/test_reactions.py tests/streams/test_payouts.py || exit 1; \
+	done
+
 # Random orders, refunds, payouts and disputes under random kills, counted to the cent: `make money SEED=7 ORDERS=1000`.
 money: $(STAMPS)/dev
 	@$(BIN)/python -m crash.money $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))

@@ -26,10 +26,11 @@ _SUMS = SQL(
     " COALESCE(-sum(amount) FILTER (WHERE account = 'sellers' AND NOT {moved}), 0)::bigint,"
     " COALESCE(sum(amount) FILTER (WHERE {moved}), 0)::bigint"
 ).format(sold=_SOLD, moved=_MOVED)
-# One statement for each grouping: grouping sets of a million lines are sorted on disk, and by one process.
+# One statement for each grouping, and the steps are put in order here: the planner takes each line for a step of its
+# own, since it knows nothing of what becomes of its time, and would sort a million of them on disk for thirty groups.
 _STEPS = SQL(
     "SELECT date_trunc(%(interval)s, at) AS start, currency, {sums} FROM ledger"
-    " WHERE at >= %(since)s AND {wanted} GROUP BY start, currency ORDER BY start, currency"
+    " WHERE at >= %(since)s AND {wanted} GROUP BY start, currency"
 )
 _TICKETS = SQL(
     "SELECT ticket_id, currency, {sums} FROM ledger WHERE at >= %(since)s AND {wanted} AND ticket_id IS NOT NULL"
@@ -122,7 +123,7 @@ class SalesQueries:
         return Sales(
             orders=dict(orders),
             owed={} if question.ticket_id else dict(owed),
-            steps=[(start, currency, Sums(*sums)) for start, currency, *sums in steps],
+            steps=[(start, currency, Sums(*sums)) for start, currency, *sums in sorted(steps)],
             tickets=[(ticket_id, currency, Sums(*sums)) for ticket_id, currency, *sums in tickets],
         )
 

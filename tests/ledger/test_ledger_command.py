@@ -9,9 +9,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from click.testing import CliRunner, Result
 
 from adapters.database import make_pool
 from adapters.event_log import EventLog
+from cli.replay import replay
 from domain import order_payouts, order_refunds
 from domain.aggregate import Event
 from domain.money import Money
@@ -186,3 +188,17 @@ def test_wrong_input_is_one_line(arguments: tuple[object, ...], code: int, why: 
     said = stagedoor("ledger", *arguments)
     assert said.code == code
     assert why in said.one_line()
+
+
+def test_a_replay_says_which_orders_lines_differ(order: UUID, database_url: str) -> None:
+    def replayed(*arguments: str) -> Result:
+        return CliRunner().invoke(replay, ["buyer_orders", *arguments], env={"DATABASE_URL": database_url})
+
+    do(database_url, "UPDATE ledger SET currency = 'USD' WHERE type = 'ChargeCreated' AND line = 1")
+    dry = replayed("--dry-run")
+    assert dry.exit_code == 1
+    assert "buyer_orders: 1 rows equal, 0 different, 0 new, 0 gone\n" in dry.output
+    assert "ledger: 13 lines equal, 1 different, 0 new, 0 gone\n" in dry.output
+    assert f"  {order}: 1 different, 0 new, 0 gone\n" in dry.output
+    assert replayed().exit_code == 0
+    assert "ledger: 14 lines equal, 0 different, 0 new, 0 gone\n" in replayed("--dry-run").output

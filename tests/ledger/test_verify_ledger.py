@@ -74,7 +74,8 @@ async def test_lines_are_due_as_far_as_the_row_has_come(
     assert ledger_findings(database_url, reached=half[-1].position) == []
 
 
-def test_the_command_counts_the_lines(booked: str) -> None:
+def test_the_command_counts_the_lines(booked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.verify.CATCH_UP_SECONDS", 0.0)
     said: Result = CliRunner().invoke(verify, env={"DATABASE_URL": booked})
     assert "lines of the ledger; published up to" in said.output
 
