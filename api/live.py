@@ -47,11 +47,11 @@ async def of_many(call: Call, query: query_models.LiveManyQuery) -> web.Response
 
 def _stream(call: Call, found: Sequence[Ticket], seconds: int) -> web.Response:
     board = call.services.live
-    if board.is_full:
+    if board.is_full_for(call.remote):
         raise Busy("too many watch listings live")
     known = call.request.headers.get(LAST_EVENT_ID, "")
     return web.Response(
-        body=Stream(board, [state_of(one) for one in found], known, seconds),
+        body=Stream(board, [state_of(one) for one in found], known, seconds, call.remote),
         headers={
             hdrs.CONTENT_TYPE: EVENT_STREAM,
             "X-Accel-Buffering": "no",  # nginx would keep events until there are many
@@ -62,18 +62,20 @@ def _stream(call: Call, found: Sequence[Ticket], seconds: int) -> web.Response:
 class Stream(Payload):
     """The body of the response: it is written for as long as the client listens."""
 
-    def __init__(self, board: Board, states: list[State], known: str, seconds: int) -> None:
+    def __init__(self, board: Board, states: list[State], known: str, seconds: int, remote: str | None) -> None:
         """
         Args:
             states: what the client is told first.
             known: its `Last-Event-ID`; if that is what `states` are, they are not told again.
             seconds: after how long the stream ends; the browser comes again, perhaps to another process.
+            remote: the client's address.
         """
         super().__init__(states)
         self._board = board
         self._told = {state.ticket_id: state.version for state in states}
         self._first = [] if known == self._id() else states
         self._seconds = seconds
+        self._remote = remote
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The first event as text."""
@@ -82,9 +84,9 @@ class Stream(Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Tells what is, then what becomes of it. Raises `ConnectionError` when the client is gone."""
         await _send(writer, b"retry: %d\n\n" % RETRY_MS + self._event(self._first))
-        if self._board.is_full:
+        if self._board.is_full_for(self._remote):
             return
-        with self._board.watch(self._told) as watch, suppress(TimeoutError):
+        with self._board.watch(self._told, self._remote) as watch, suppress(TimeoutError):
             watch.transport = getattr(writer, "transport", None)
             async with asyncio.timeout(self._seconds):
                 await self._go_on(writer, watch)

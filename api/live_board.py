@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import UUID
@@ -15,6 +16,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from api.limits import network_of
 from api.models import LiveListing, Ticket
 from api.representations import ticket as shown
 from projections.queries import TicketRow
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 MAX_STREAMS = 2_000
 """Of one process. Each costs a connection, some kilobytes, and a small write when something it shows has changed."""
+
+MAX_STREAMS_PER_ADDRESS = 500
+"""A stadium's network is one address; it only keeps one from taking all places."""
 
 MAX_WATCHED = 5_000
 """Different listings that are watched in one process: so many are read twice a second in a few dozen milliseconds."""
@@ -41,17 +46,21 @@ class Board:
         self._versions: dict[UUID, int] = {}
         """Of what is watched, as last seen."""
         self.streams: set[Watch] = set()
+        self._of_network: Counter[str] = Counter()
         self.is_closed = False
 
-    @property
-    def is_full(self) -> bool:
-        return self.is_closed or len(self.streams) >= MAX_STREAMS or len(self._watches) >= MAX_WATCHED
+    def is_full_for(self, remote: str | None) -> bool:
+        """Whether there is no place for one more stream of this address."""
+        if self.is_closed or self._of_network[network_of(remote)] >= MAX_STREAMS_PER_ADDRESS:
+            return True
+        return len(self.streams) >= MAX_STREAMS or len(self._watches) >= MAX_WATCHED
 
     @contextmanager
-    def watch(self, ids: Iterable[UUID]) -> Iterator[Watch]:
+    def watch(self, ids: Iterable[UUID], remote: str | None) -> Iterator[Watch]:
         """What becomes of these listings while the block runs."""
-        watch = Watch()
+        watch, network = Watch(), network_of(remote)
         self.streams.add(watch)
+        self._of_network[network] += 1
         wanted = list(ids)
         for one in wanted:
             self._watches.setdefault(one, set()).add(watch)
@@ -61,6 +70,9 @@ class Board:
             yield watch
         finally:
             self.streams.discard(watch)
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
             for one in wanted:
                 self._watches[one].discard(watch)
                 if not self._watches[one]:

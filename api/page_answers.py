@@ -21,7 +21,7 @@ SMALLEST_GZIPPED = 1_000
 """Bytes; what is smaller fits one packet as it is."""
 
 GZIP_LEVEL = 5
-"""Half a millisecond for a page of listings; the highest level takes thrice as long and saves two hundredths."""
+"""A tenth of a millisecond for a page of listings; higher levels take longer and save next to nothing."""
 
 STRIPE_SCRIPT = "https://js.stripe.com/v3/"
 _STRIPE_SOURCES = {

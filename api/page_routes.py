@@ -28,6 +28,8 @@ PAGES: tuple[Route, ...] = (
     _page("/orders", pages.orders, "My orders"),
     _page("/orders/{order_id}", pages.order, "One order, and its payment"),
     _page("/my-tickets", pages.my_tickets, "The tickets I have bought"),
+    _page("/collection", pages.collection, "The listings I have collected"),
     _page("/sell", pages.sell, "My listings"),
+    _page("/board", pages.board, "How the house is doing"),
     _page("/assets/{version}/{asset}", pages.asset, "What pages are made of"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil
 
 import msgspec
@@ -25,33 +26,45 @@ from web.rendering import render
 FOR_A_YEAR = "public, max-age=31536000, immutable"
 """Of what has its version in its address."""
 
+FRONT_PAGES = 64
+"""Front pages that are kept as rendered, some 40 KB each with what they were made of."""
+
+NOTHING_FOUND = msgspec.json.encode(models.TicketPage([], None))
+
 _decode_page = msgspec.json.Decoder(models.TicketPage).decode
 
 
 async def front(call: Call) -> web.Response:
     """GET /: search, filters, and the listings found. What cannot be understood is said above all of them."""
-    question, problem = Question.read(call.request.query), ""
-    found = models.TicketPage([], None)
+    question, problem, found = Question.read(call.request.query), "", NOTHING_FOUND
     try:
         answered = await call.services.pages.read(question.search(datetime.now(UTC)))
         assert answered is not None, "a page that has nothing on it is a page"
-        found = _decode_page(answered.body)
+        found = answered.body
     except NotUnderstood as error:
         problem = str(error)
     except BadCursor:
         problem = "This link to further listings is not good any more; search again."
-    events = [one.event for one in found.items]
-    body = render(
+    body = _front_page(question, problem, found)
+    return page(call.request, body, status=web.HTTPUnprocessableEntity.status_code if problem else 200)
+
+
+@lru_cache(maxsize=FRONT_PAGES)
+def _front_page(question: Question, problem: str, found: bytes) -> bytes:
+    """Rendered once for as long as nothing on it has changed: everybody begins with this page, and it takes a
+    millisecond, the look into the read model less."""
+    shown = _decode_page(found)
+    events = [one.event for one in shown.items]
+    return render(
         "front.html",
         here="browse",
         question=question,
         problem=problem,
-        page=found,
+        page=shown,
         sorts=SORTS,
         categories=sorted({event.category for event in events if event.category}),
         venues=sorted({event.venue for event in events}),
     )
-    return page(call.request, body, status=web.HTTPUnprocessableEntity.status_code if problem else 200)
 
 
 async def listing(call: Call) -> web.Response:
@@ -107,9 +120,19 @@ async def my_tickets(call: Call) -> web.Response:
     return page(call.request, render("my-tickets.html", here="my-tickets"))
 
 
+async def collection(call: Call) -> web.Response:
+    """GET /collection: the frame of the listings one has collected."""
+    return page(call.request, render("collection.html", here=""))
+
+
 async def sell(call: Call) -> web.Response:
     """GET /sell: the frame of one's own listings."""
     return page(call.request, render("sell.html", here="sell"))
+
+
+async def board(call: Call) -> web.Response:
+    """GET /board: how the house is doing, for who looks after it; it shows what `/readyz` says to anybody."""
+    return page(call.request, render("board.html", here=""))
 
 
 async def asset(call: Call) -> web.Response:

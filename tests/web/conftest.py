@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import house, house_with_webhooks, open_house, sandbox_url
 from tests.api.house import House
-from tests.web.shop import CHROMIUM, Shop, opened
+from tests.web.shop import Shop, opened, require_chromium
 
 __all__ = ["house", "house_with_webhooks", "open_house", "sandbox_url"]
 
@@ -16,7 +16,6 @@ __all__ = ["house", "house_with_webhooks", "open_house", "sandbox_url"]
 @pytest.fixture
 async def shop(house_with_webhooks: House) -> AsyncIterator[Shop]:
     """A house with listings, and a browser in front of it."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
+    require_chromium()
     async with opened(house_with_webhooks) as one:
         yield one

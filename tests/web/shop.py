@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +11,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from adapters.tasks import end
 from data import world_cup
 from streams.deadlines import Deadlines
 from tests.api.house import PASSWORD, House, Person
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 """Debian's; the browsers that Playwright would download are not needed."""
+
+
+def require_chromium() -> None:
+    """CI has it and fails without it; a developer's machine may lack it."""
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is required where CI runs")
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+
 
 WIDE = {"width": 1100, "height": 860}
 TURN_SECONDS = 0.1
@@ -31,7 +43,12 @@ class Shop:
     browser: Browser
     seller: Person
     matches: list[Any]
+    working: asyncio.Task[None]
     complaints: list[str] = field(default_factory=list)
+
+    async def stop_work(self) -> None:
+        """As if Kafka were away: no read model follows any more."""
+        await end(self.working)
 
     async def window(self, name: str | None = None, **more: Any) -> Page:
         """A window of a browser of its own; of somebody who has just signed up, if there is a name."""
@@ -86,12 +103,12 @@ async def opened(house: House, matches: int = 30) -> AsyncIterator[Shop]:
             assert CHROMIUM is not None
             # As root, as in a container, Chromium has no sandbox of its own; it meets nothing but our pages.
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            shop = Shop(house, browser, seller, listed)
+            shop = Shop(house, browser, seller, listed, working)
             yield shop
             await browser.close()
         assert shop.complaints == []
     finally:
-        working.cancel()
+        await end(working)
 
 
 async def _work(house: House) -> None:

@@ -166,6 +166,19 @@ async def test_the_codes_of_tickets_can_be_read_and_verified(shop: Shop) -> None
 
 
 @pytest.mark.long
+async def test_who_has_paid_has_the_tickets_also_while_kafka_is_away(shop: Shop) -> None:
+    page = await shop.window("Ann")
+    await shop.order(page, shop.matches[0]["id"])
+    await shop.stop_work()
+    await shop.pay(page)
+    await expect(page.locator("h1")).to_have_text("Paid. They are yours")
+    await page.reload()
+    await expect(page.locator("h1")).to_have_text("Paid. They are yours")
+    await page.click("text=Show my tickets")
+    await expect(page.locator(".qr")).to_have_count(1)
+
+
+@pytest.mark.long
 async def test_by_keyboard_alone(shop: Shop) -> None:
     """From the front page to a paid order without a pointer; the focus can be seen wherever it is."""
     page = await shop.window("Ann")
@@ -231,6 +244,10 @@ async def test_counts_stay_true_on_the_front_page(shop: Shop) -> None:
     buyer = await shop.house.person("buyer")
     await shop.house.order(buyer, ticket, 4)
     await expect(page.locator("[data-left]")).to_have_text("Only 5 left")
+    await page.fill("#q", "of them")
+    await page.wait_for_url("**/?q=of+them")
+    await shop.house.order(buyer, ticket, 2)
+    await expect(page.locator("[data-left]")).to_have_text("Only 3 left")
 
 
 @pytest.mark.long
@@ -242,6 +259,13 @@ async def test_the_heart(shop: Shop) -> None:
     await expect(page.locator("#heart")).not_to_have_attribute("aria-disabled", "true")
     await page.reload()
     await expect(page.locator("#heart")).to_have_text("Collected")
+    await page.click("text=All that you collected")
+    await expect(page.locator(".listing h2")).to_have_text(shop.matches[3]["title"])
+    await page.click(".listing button")
+    await expect(page.locator("#content")).to_contain_text("Nothing collected.")
+    await page.goto(f"/tickets/{shop.matches[3]['id']}")
+    await page.click("#heart")
+    await expect(page.locator("#heart")).not_to_have_attribute("aria-disabled", "true")
     await page.click("#heart")
     await expect(page.locator("#heart")).to_have_text("Collect")
 
@@ -264,6 +288,12 @@ async def test_tabs_share_a_session_and_its_end(shop: Shop) -> None:
     for tab in tabs:
         await expect(tab.locator("#content")).to_contain_text("You have not ordered anything yet.")
     await page.goto("/account")
+    await page.fill("#name", "Ann Marie")
+    await page.click("text=Keep this name")
+    for tab in (page, *tabs):
+        await expect(tab.locator("#account")).to_have_text("Ann Marie")
+    await tabs[1].goto("/my-tickets")
+    await expect(tabs[1].locator("#content")).to_contain_text("No tickets yet.")
     await page.click("text=Sign out")
     await page.wait_for_url("**/")
     for tab in tabs:

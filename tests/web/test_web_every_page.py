@@ -20,6 +20,7 @@ from playwright.async_api import Page, expect
 from tests.api.house import PASSWORD
 from tests.web.measures import Measured, measure
 from tests.web.shop import Shop
+from tests.web.test_web_import import CSV
 
 PHONE = {"width": 390, "height": 844}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -135,9 +136,15 @@ async def _a_buyers_pages(album: Album, ticket_id: str, other_id: str) -> None:
     await expect(page.locator(".qr")).to_have_count(2)
     await album.take(page, "my-tickets")
     await shop.order(page, other_id)
+    await shop.house.project()
     await page.goto("/orders")
     await expect(page.locator(".listing")).to_have_count(3)
     await album.take(page, "orders")
+    await page.goto(f"/tickets/{ticket_id}")
+    await page.click("#heart")
+    await page.click("text=All that you collected")
+    await expect(page.locator(".listing")).to_have_count(1)
+    await album.take(page, "collection")
     await page.goto("/account")
     await expect(page.locator("#content form")).to_have_count(3)
     await album.take(page, "account")
@@ -157,6 +164,14 @@ async def _a_sellers_pages(album: Album) -> None:
     await album.take(page, "selling")
     await page.click("summary:has-text('List tickets')")
     await album.take(page, "listing-form")
+    await page.click("summary:has-text('List tickets')")
+    await page.click("summary:has-text('Import')")
+    await page.set_input_files("#csv", {"name": "rows.csv", "mimeType": "text/csv", "buffer": CSV.encode()})
+    await expect(page.locator("caption")).to_be_visible()
+    await album.take(page, "import")
+    await page.goto("/board")
+    await expect(page.locator("table")).to_be_visible()
+    await album.take(page, "board")
 
 
 async def _on_a_phone(album: Album, ticket_id: str) -> None:
@@ -196,10 +211,12 @@ async def test_every_page_is_light_and_soon_there(shop: Shop, tmp_path: Path) ->
         "listing": f"/tickets/{ticket}",
         "sign in": "/signin",
         "checkout": order,
+        "collected": "/collection",
         "orders": "/orders",
         "my tickets": "/my-tickets",
         "sell": "/sell",
         "account": "/account",
+        "board": "/board",
     }
     for name, path in paths.items():
         tab = await shop.page(page.context)

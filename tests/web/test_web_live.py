@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import msgspec
@@ -15,7 +16,8 @@ import pytest
 
 from api import live, live_board
 from tests.api.conftest import OpenHouse
-from tests.api.house import House, eventually
+from tests.api.house import House, eventually, settings_of
+from tests.doors.served import served
 
 SOON = 3.0
 
@@ -144,15 +146,39 @@ async def test_one_look_for_all_of_them(house: House, monkeypatch: pytest.Monkey
         assert all(len(ids) == 1 for ids in looks)
         for response in watching:
             response.close()
-    assert await eventually(lambda: seen(not house.services.live.streams)), "places of who has left are free again"
 
 
-async def seen(value: bool) -> bool:
+async def test_who_has_left_gives_the_place_back(database_url: str, tmp_path: Path) -> None:
+    """As it is served, where nobody ends a handler whose client is gone: long before the next heartbeat."""
+    async with served(settings_of(database_url, tmp_path, stripe_api_base="http://127.0.0.1:9")) as house:
+        ticket = await house.listing(await house.person())
+        async with listening(house, f"/tickets/{ticket['id']}/live") as events:
+            await events.items()
+            await asyncio.sleep(3 * live_board.INTERVAL_SECONDS)  # past the first looks, after which nothing is new
+            assert len(house.services.live.streams) == 1
+        assert await eventually(lambda: seen(not house.services.live.streams))
+
+
+async def test_what_stays_as_it_is_is_not_told_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(live_board.Watch, "tell", lambda _, ticket_id, state: told.append((ticket_id, state.version)))
+    ticket = await house.listing(await house.person())
+    await house.project()
+    async with listening(house, f"/tickets/{ticket['id']}/live"):
+        assert await eventually(lambda: seen(told))
+        await asyncio.sleep(3 * live_board.INTERVAL_SECONDS)
+    assert told == [(UUID(ticket["id"]), 1)]
+
+
+async def seen(value: Any) -> Any:
     return value
 
 
-async def test_beyond_the_bound_one_comes_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_board, "MAX_STREAMS", 2)
+@pytest.mark.parametrize("bound", ["MAX_STREAMS", "MAX_STREAMS_PER_ADDRESS"])
+async def test_beyond_the_bound_one_comes_again_later(
+    house: House, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(live_board, bound, 2)
     ticket = await house.listing(await house.person())
     path = f"/tickets/{ticket['id']}/live"
     async with listening(house, path) as one, listening(house, path) as two:

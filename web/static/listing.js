@@ -73,6 +73,7 @@ form.addEventListener("submit", (event) => {
 function collected(is) {
   heart.setAttribute("aria-pressed", String(is));
   one("span", heart).textContent = is ? "Collected" : "Collect";
+  one("#collection").hidden = !is;
 }
 
 heart.addEventListener("click", () => {

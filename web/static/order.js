@@ -27,8 +27,9 @@ const isOpen = (order) => order.status === "created" || order.status === "awaiti
 const secondsLeft = (order) => (Date.parse(order.expires_at) - Date.now() - skewMs) / 1000;
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+/** The order as it is, from the log: who has paid is told so, however far lists are behind. */
 async function look() {
-  const { body, now } = await ask("GET", `/orders/${id}`);
+  const { body, now } = await ask("GET", `/orders/${id}?as_of=2999-12-31T23:59:59Z`);
   // The header tells whole seconds: the middle of that second is the best guess.
   skewMs = now + 500 - Date.now();
   if (Math.abs(skewMs) < 1500) skewMs = 0;
@@ -55,7 +56,7 @@ function showEnding(order) {
     make("section", { class: `ending ${order.status}` },
       make("p", { class: "lead" }, text),
       make("p", { class: "buttons" },
-        order.status === "completed" && make("a", { class: "button big", href: "/my-tickets" }, "Show my tickets"),
+        order.status === "completed" && make("a", { class: "button big", href: `/my-tickets?order=${id}` }, "Show my tickets"),
         again && make("a", { class: "button", href: `/tickets/${order.items[0].ticket_id}` }, "Look at the listing again"),
         make("a", { class: "button quiet", href: "/orders" }, "All orders"))),
     summary(order)));
@@ -133,6 +134,16 @@ function showOpen(order) {
     stop();
     over();
   };
+  const paid = () => {
+    stop();
+    showEnding({ ...order, status: "completed" });
+  };
+  /** The house asks Stripe itself, rather than wait until Stripe tells it; its answer is ahead of every list. */
+  const settle = async () => {
+    const payment = await post("/payments", { order_id: id }).catch(() => null);
+    if (payment?.status === "succeeded") paid();
+    else leave();
+  };
 
   const form = make("form", { class: "stack pay", onsubmit: (event) => {
     event.preventDefault();
@@ -143,11 +154,7 @@ function showOpen(order) {
       try {
         const { error } = await confirm();
         if (error) trouble(wrong, decline(error));
-        else {
-          // The house asks Stripe itself, rather than wait until Stripe tells it.
-          await post("/payments", { order_id: id }).catch(() => null);
-          leave();
-        }
+        else await settle();
       } catch {
         trouble(wrong, "The payment provider cannot be reached. You were not charged; try again in a moment.");
       } finally {
@@ -177,7 +184,7 @@ function showOpen(order) {
   if (!cardForm.content) return;
   mountCard(place).then((confirms) => {
     place.removeAttribute("aria-busy");
-    if (confirms === null) leave();
+    if (confirms === null) paid();
     else {
       confirm = confirms;
       pay.removeAttribute("aria-disabled");

@@ -2,7 +2,7 @@
 
 import { busily, fill, make, one, trouble } from "./dom.js";
 import { get, patch, post, signOut, toSignIn } from "./api.js";
-import { name } from "./session.js";
+import { greetAs, name } from "./session.js";
 import { refusal } from "./words.js";
 
 const content = one("#content");
@@ -44,12 +44,12 @@ async function show() {
   fill(content, make("div", { class: "narrow sections" },
     make("p", { class: "lead" }, user.email, user.email_verified ? " (verified)" : ""),
     !user.email_verified && form("Verify your address", "Send me the link again", [], () => post("/users/verification"), "The letter is on its way."),
-    form("Name", "Keep this name", [field("name", "Name", { value: user.name, required: true, maxlength: 200, autocomplete: "name" })], (values) => patch("/users/currentuser", values), "Done."),
+    form("Name", "Keep this name", [field("name", "Name", { value: user.name, required: true, maxlength: 200, autocomplete: "name" })], async (values) => greetAs((await patch("/users/currentuser", values)).currentUser), "Done."),
     form("Password", "Change the password", [
       field("current_password", "The password you have", { type: "password", required: true, autocomplete: "current-password" }),
       field("password", "The new one", { type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
     ], (values) => patch("/users/currentuser", values), "Your password is changed."),
-    make("p", {}, out)));
+    make("p", { class: "buttons" }, make("a", { class: "button quiet", href: "/collection" }, "What I collected"), out)));
 }
 
 if (name() === null) toSignIn();

@@ -1,6 +1,6 @@
 // One's listings: list, edit, withdraw, and what has happened to each.
 
-import { all, announce, busily, fill, make, one, trouble } from "./dom.js";
+import { all, announce, busily, fill, make, makeSvg, one, trouble } from "./dom.js";
 import { get, newKey, patch, post, remove, toSignIn } from "./api.js";
 import { name, user } from "./session.js";
 import { show, watch } from "./live.js";
@@ -84,14 +84,38 @@ const HAPPENED = {
   TicketReturned: (data) => `${plural(data.quantity, "ticket")} came back by a refund`,
 };
 
+const PAGES = 10; // of a hundred events each: a history of more is read by the API
+
+/** Tickets sold over time, as steps; the timeline below says the same in words. */
+function plot(items, quantity) {
+  const known = items.filter((event) => "sold" in event.data).map((event) => [Date.parse(event.time), event.data.sold]);
+  const most = Math.max(...known.map(([, sold]) => sold), 0);
+  if (most === 0) return null;
+  const first = known[0][0];
+  const span = Math.max(Date.now() - first, 1);
+  const top = Math.min(quantity, most * 1.15);
+  const x = (time) => ((100 * (time - first)) / span).toFixed(2);
+  const y = (sold) => (30 - (30 * sold) / top).toFixed(2);
+  const steps = known.map(([time, sold]) => `H${x(time)}V${y(sold)}`).join("");
+  return make("figure", { class: "plot" },
+    make("figcaption", {}, `${plural(most, "ticket")} sold since ${shortTime(first)}`),
+    makeSvg("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", role: "img", "aria-label": "Tickets sold over time" },
+      makeSvg("path", { class: "area", d: `M0 30V${y(0)}${steps}H100V30Z` }), makeSvg("path", { class: "line", d: `M0 ${y(0)}${steps}H100` })));
+}
+
 async function history(listing, place) {
-  const path = `/tickets/${listing.id}/history?limit=100`;
   const list = make("ol", { class: "timeline" });
-  const { items, next_cursor: next } = await get(path);
+  const items = [];
+  let next = "";
+  for (let page = 0; page < PAGES && next !== null; page += 1) {
+    const found = await get(`/tickets/${listing.id}/history?limit=100${next && `&cursor=${encodeURIComponent(next)}`}`);
+    items.push(...found.items);
+    next = found.next_cursor;
+  }
   list.append(...items.map((event) => make("li", { "data-type": event.type },
     make("time", { datetime: event.time }, shortTime(event.time)), " ",
     make("span", {}, (HAPPENED[event.type] ?? (() => event.type))(event.data)))));
-  fill(place, list, next && make("p", { class: "hint" }, "These are the first hundred; the API has all of them."));
+  fill(place, plot(items, listing.quantity), list, next && make("p", { class: "hint" }, `These are the first ${count(items.length)}; the API has all of them.`));
 }
 
 // A listing --------------------------------------------------------------------------------------------------------------
@@ -173,6 +197,16 @@ async function begin() {
       announce("They are listed");
       keepLive();
     }));
+  const imported = make("details", {}, make("summary", {}, "Import a CSV file"));
+  imported.addEventListener("toggle", async () => {
+    const { importForm } = await import("./import.js");
+    imported.append(importForm((made) => {
+      // What was listed by this file before is there already.
+      const fresh = made.filter(({ id }) => !one(`[data-ticket="${id}"]`, listings));
+      listings.prepend(...fresh.map(row));
+      keepLive();
+    }));
+  }, { once: true });
   // What is changed in the form is another listing.
   offer.addEventListener("input", () => { key = newKey(); });
   const more = make("button", { class: "button quiet", type: "button", onclick: async () => {
@@ -182,7 +216,7 @@ async function begin() {
     keepLive();
   } }, "Older listings");
   more.hidden = !page.next_cursor;
-  fill(content, offer, make("h2", {}, "Your listings"), page.items.length === 0 && make("p", { class: "found" }, "What you list is here, with every ticket sold as it is sold."), listings, make("p", { class: "more" }, more));
+  fill(content, make("div", {}, offer, imported), make("h2", {}, "Your listings"), page.items.length === 0 && make("p", { class: "found" }, "What you list is here, with every ticket sold as it is sold."), listings, make("p", { class: "more" }, more));
   keepLive();
 }
 

@@ -14,20 +14,26 @@ export function onChange(listener) {
   changed = listener;
   addEventListener("storage", (event) => {
     if (event.key === NAME) {
-      if (event.newValue === null) sessionStorage.removeItem(TOKEN);
+      // Somebody has signed out, or somebody else in: what this tab has is nobody's any more.
+      sessionStorage.removeItem(TOKEN);
       listener();
     }
   });
 }
 
 /** The name of who is signed in; null for nobody. */
-export const name = () => localStorage.getItem(NAME);
+export const name = () => localStorage.getItem(NAME)?.replace(/^\S+ /, "") ?? null;
 
 /** Takes down what signing in or refreshing was answered. */
 export function remember(answer) {
   const until = Date.now() + (answer.expires_in - EARLY_SECONDS) * 1000;
   sessionStorage.setItem(TOKEN, JSON.stringify({ token: answer.access_token, until, user: answer.user }));
-  localStorage.setItem(NAME, answer.user.name);
+  greetAs(answer.user);
+}
+
+/** The account's name, here and in the other tabs; with its id, so that another account of the same name is another. */
+export function greetAs(user) {
+  localStorage.setItem(NAME, `${user.id} ${user.name}`);
   changed();
 }
 

@@ -43,12 +43,14 @@ function card(ticket) {
     qr(ticket.code, `The code of ticket ${which}, ${ticket.title}`));
 }
 
+/** The ids of one's paid orders; the one that the page was asked for is among them, also if lists do not know it yet. */
 async function paidOrders() {
-  const found = [];
+  const asked = new URLSearchParams(location.search).get("order");
+  const found = new Set(/^[0-9a-f-]{36}$/.test(asked) ? [asked] : []);
   let cursor = "";
   for (let page = 0; page < PAGES; page += 1) {
     const { items, next_cursor: next } = await get(`/orders?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    found.push(...items.filter((order) => order.status === "completed"));
+    for (const order of items) if (order.status === "completed") found.add(order.id);
     if (!next) break;
     cursor = next;
   }
@@ -56,9 +58,8 @@ async function paidOrders() {
 }
 
 async function show() {
-  const orders = await paidOrders();
   const tickets = [];
-  for (const order of orders) tickets.push(...(await get(`/orders/${order.id}/tickets`)).items);
+  for (const id of await paidOrders()) tickets.push(...(await get(`/orders/${id}/tickets`)).items);
   tickets.sort((a, b) => a.event.starts_at.localeCompare(b.event.starts_at));
   if (tickets.length === 0) {
     fill(content, make("p", { class: "lead" }, "No tickets yet. What you buy is here, ready for the door."), make("p", {}, make("a", { class: "button", href: "/" }, "Find your seat")));
