@@ -81,6 +81,7 @@ async def test_data_survives_sigkill_and_the_address_stays(
     assert (tmp_path / "kafka").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.long
 async def test_data_survives_the_next_start_with_other_ports(
     libs: Path, supervisor: Supervisor, console: Console, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_it_listens_on_loopback_only_and_makes_no_topic_by_itself(address: str, 
     assert "mistyped" not in admin.list_topics(timeout=10).topics
 
 
+@pytest.mark.long
 def test_a_cut_jar_is_noticed_and_fetched_again(libs: Path, supervisor: Supervisor, console, tmp_path: Path) -> None:
     if shutil.which("mvn") is None:
         pytest.skip("the jars are here, `mvn` is not")
@@ -123,6 +125,7 @@ def test_a_cut_jar_is_noticed_and_fetched_again(libs: Path, supervisor: Supervis
     assert sorted(p.name for p in tmp_path.iterdir()) == ["libs", "logs"], "nothing half-finished stays"
 
 
+@pytest.mark.long
 def test_a_half_formatted_storage_is_formatted_again(libs: Path, supervisor, console: Console, tmp_path: Path) -> None:
     (tmp_path / "kafka" / "data").mkdir(parents=True)
     (tmp_path / "kafka" / "data" / "meta.properties").write_text("version=1\n")

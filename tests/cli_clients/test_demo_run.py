@@ -50,6 +50,7 @@ def test_a_run_adds_up(market: StandIn, tmp_path: Path) -> None:
     assert data["latency_ms"]["order"]["p99"] >= data["latency_ms"]["order"]["p50"] > 0
 
 
+@pytest.mark.long
 def test_every_match_is_listed_with_its_capacity(market: StandIn, tmp_path: Path) -> None:
     result, data = run_demo(market.url, tmp_path / "figures.json", "--all")
     assert len(data["listings"]) == MATCHES + 1
@@ -60,6 +61,7 @@ def test_every_match_is_listed_with_its_capacity(market: StandIn, tmp_path: Path
     assert "Everything adds up" in result.output
 
 
+@pytest.mark.long
 def test_a_second_run_sells_the_same_listings(market: StandIn, tmp_path: Path) -> None:
     run_demo(market.url, tmp_path / "one.json")
     sold_before = sum(ticket["sold"] for ticket in market.tickets.values())
@@ -71,6 +73,7 @@ def test_a_second_run_sells_the_same_listings(market: StandIn, tmp_path: Path) -
     assert sum(row["sold_in_this_run"] for row in data["listings"]) == sold - sold_before
 
 
+@pytest.mark.long
 def test_overselling_is_found(market: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.demonstration.settling.CATCH_UP_SECONDS", 1.0)
     market.switches.oversell = True
@@ -81,6 +84,7 @@ def test_overselling_is_found(market: StandIn, tmp_path: Path, monkeypatch: pyte
     assert "DOES NOT ADD UP" in result.output
 
 
+@pytest.mark.long
 def test_lost_orders_are_found(market: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.demonstration.settling.CATCH_UP_SECONDS", 1.0)
     market.switches.forget_orders = True
@@ -89,6 +93,7 @@ def test_lost_orders_are_found(market: StandIn, tmp_path: Path, monkeypatch: pyt
     assert any(line.startswith("orders paid: ") and "0 in the buyers' lists" in line for line in data["differences"])
 
 
+@pytest.mark.long
 def test_refusals_and_lost_answers_are_counted_and_add_up(market: StandIn, tmp_path: Path) -> None:
     market.switches.refuse_every = 10
     market.switches.lose_every = 7
@@ -99,6 +104,7 @@ def test_refusals_and_lost_answers_are_counted_and_add_up(market: StandIn, tmp_p
     assert data["answers"]["errors"] == {}
 
 
+@pytest.mark.long
 def test_a_slow_marketplace_shows_in_the_latencies(market: StandIn, tmp_path: Path) -> None:
     market.switches.answer_seconds = 0.2
     _, data = run_demo(market.url, tmp_path / "figures.json")
@@ -106,6 +112,7 @@ def test_a_slow_marketplace_shows_in_the_latencies(market: StandIn, tmp_path: Pa
     assert data["latency_ms"]["payment"]["p50"] < 200
 
 
+@pytest.mark.long
 def test_tokens_that_end_are_renewed(market: StandIn, tmp_path: Path) -> None:
     timer = threading.Timer(1.5, market.end_sessions)
     timer.start()
@@ -115,6 +122,7 @@ def test_tokens_that_end_are_renewed(market: StandIn, tmp_path: Path) -> None:
     assert data["answers"]["errors"] == {}
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_it_early_with_the_table(market: StandIn, tmp_path: Path) -> None:
     timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()

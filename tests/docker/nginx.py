@@ -24,6 +24,7 @@ CI = bool(os.environ.get("CI"))
 """Where CI runs nginx is required: a missing one fails there."""
 
 MARKS = [
+    pytest.mark.long,
     pytest.mark.servers,
     pytest.mark.skipif(NGINX is None and not CI, reason="nginx is not on this machine"),
 ]

@@ -26,6 +26,7 @@ from tests.docker.engine import Container, Engine, addresses
 from tests.docker.images import Kafka, Postgres, Stagedoor
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.servers,
     pytest.mark.skipif(sys.platform != "linux", reason="needs the whole of 127.0.0.0/8 on loopback"),
 ]

@@ -29,7 +29,7 @@ async def test_only_what_is_old_goes(pool: AsyncConnectionPool, database_url: st
             )  # fmt: skip
         rows(
             database_url,
-            "INSERT INTO reaction_attempts VALUES (gen_random_uuid(), 'refund', 1, now() - %s::interval, 'e')",
+            "INSERT INTO reaction_attempts VALUES (gen_random_uuid(), 'move_money', 1, now() - %s::interval, 'e', 1)",
             age,
         )
     for number, left in enumerate(("-1 minute", "1 minute")):
