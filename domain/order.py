@@ -16,7 +16,7 @@ from domain.aggregate import Aggregate, CreatedEvent, Event, Stamp, begin, pinne
 from domain.charges import largest_of
 from domain.errors import ChargeMismatch, Invalid, OrderNotOpen
 from domain.money import Money
-from domain.payouts import Dispute, Refund, Reversal, Share, Terms, Transfer, fee_of, newest_refund_id
+from domain.payouts import Dispute, Refund, Reversal, Share, Terms, Transfer, fee_of, newest_refund_id, next_number
 
 MAX_ITEMS = 20
 """Listings in one order: bounds the locks one transaction takes."""
@@ -228,7 +228,7 @@ class Order(Aggregate):
         assert refund_reason is not None or self.takes_late_money()
         refunds = self.refunds
         if refund_reason is not None:
-            refunds = (*refunds, Refund(len(refunds) + 1, charge.charge_id, charge.money, refund_reason))
+            refunds = (*refunds, Refund(next_number(refunds), charge.charge_id, charge.money, refund_reason))
         self.trigger(
             self.ChargeCreated,
             stamp,

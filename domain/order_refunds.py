@@ -13,7 +13,7 @@ from domain.errors import ChargeMismatch, OrderDisputed, OrderNotRefundable, Ref
 from domain.money import Money
 from domain.order import COMPLETED, REFUNDED, Item, Order
 from domain.order_payouts import is_owing, reverse_overpaid
-from domain.payouts import Refund, Share, TakenBack, take_back
+from domain.payouts import Refund, Share, TakenBack, next_number, take_back
 
 MAX_REFUNDS = 100
 """Of one order: as many as an item may have units. Each event about them names them all."""
@@ -140,9 +140,9 @@ def undoes(order: Order, made: RefundMade) -> bool:
     """Whether a refund that nobody here decided takes all that was left of the order's money."""
     return (
         order.status == COMPLETED
-        and made.money.amount == order.money_left
         and _due(order, made) is None
         and all(known.refund_id != made.refund_id for known in order.refunds)
+        and _gift(order, made, _still_owed(order, made)) == order.money_left
     )
 
 
@@ -159,14 +159,45 @@ def _due(order: Order, made: RefundMade) -> Refund | None:
 
 def _decide_outside(order: Order, made: RefundMade, stamp: Stamp) -> Refund:
     """A decision for what was made at Stripe."""
-    if undoes(order, made) and not order.is_disputed:
-        _undo(order, stamp)
+    refunds = _still_owed(order, made)
+    outside = Refund(next_number((*order.refunds, *refunds)), made.charge_id, made.money, "stripe")
+    gift = _gift(order, made, refunds)
+    if order.status == COMPLETED and gift == order.money_left and not order.is_disputed:
+        _undo(order, (*refunds, outside), stamp)
     else:
-        _decide(order, (), order.shares, "stripe", stamp, from_house=made.money.amount)
-    return order.refunds[-1]
+        _decide(order, (), order.shares, "stripe", stamp, from_house=gift, refunds=(*refunds, outside))
+    return outside
 
 
-def _undo(order: Order, stamp: Stamp) -> None:
+def _still_owed(order: Order, made: RefundMade) -> tuple[Refund, ...]:
+    """The order's refunds, those to be made cut to what the charge has left once this one is made.
+
+    Stripe gives back no more than it took, so the buyer has the rest of them by it. What is left goes under a number of
+    its own: the amount of a number never changes.
+    """
+    refunds = [known for known in order.refunds if known.refund_id is not None or known.charge_id != made.charge_id]
+    left = order.total.amount - made.money.amount
+    left -= sum(known.money.amount for known in refunds if known.charge_id == made.charge_id)
+    for owed in order.refunds:
+        if owed not in refunds:
+            amount = min(owed.money.amount, max(0, left))
+            left -= amount
+            if amount == owed.money.amount:
+                refunds.append(owed)
+            elif amount:
+                money = replace(owed.money, amount=amount)
+                number = next_number((*order.refunds, *refunds))
+                refunds.append(Refund(number, owed.charge_id, money, owed.reason))
+    return tuple(sorted(refunds, key=lambda known: known.number))
+
+
+def _gift(order: Order, made: RefundMade, refunds: tuple[Refund, ...]) -> int:
+    """What of a refund made at Stripe pays for none that was decided here."""
+    owed = [sum(known.money.amount for known in some if known.refund_id is None) for some in (order.refunds, refunds)]
+    return made.money.amount - (owed[0] - owed[1])
+
+
+def _undo(order: Order, refunds: tuple[Refund, ...], stamp: Stamp) -> None:
     """Takes every unit and all the money that is left, also what a seller had kept of a unit that was given back."""
     left = order.money_left
     shares, taken = list(order.shares), []
@@ -176,7 +207,7 @@ def _undo(order: Order, stamp: Stamp) -> None:
             left -= amount
             shares[place], back = take_back(shares[place], item.kept, amount, order.fee_bps, order.total.currency)
             taken.append(back)
-    _decide(order, tuple(taken), tuple(shares), "stripe", stamp, from_house=left)
+    _decide(order, tuple(taken), tuple(shares), "stripe", stamp, from_house=left, refunds=refunds)
 
 
 def _decide(
@@ -187,12 +218,15 @@ def _decide(
     stamp: Stamp,
     *,
     from_house: int = 0,
+    refunds: tuple[Refund, ...] | None = None,
 ) -> None:
+    """`refunds`: all of the order's, where it is not just one more that Stripe has to make."""
     money = Money(sum(back.amount for back in taken) + from_house, order.total.currency)
-    refunds = order.refunds
-    if money.amount:
-        assert order.charge_id is not None
-        refunds = (*refunds, Refund(len(refunds) + 1, order.charge_id, money, reason))
+    if refunds is None:
+        refunds = order.refunds
+        if money.amount:
+            assert order.charge_id is not None
+            refunds = (*refunds, Refund(next_number(refunds), order.charge_id, money, reason))
     units = {back.ticket_id: back.quantity for back in taken}
     items = tuple(replace(item, refunded=item.refunded + units.get(item.ticket_id, 0)) for item in order.items)
     order.trigger(
@@ -206,10 +240,14 @@ def _decide(
         items=items,
         shares=shares,
         refunds=refunds,
-        moves_due=len(order.due_moves()) + len(refunds) - len(order.refunds),
+        moves_due=len(order.due_moves()) + _pending(refunds) - _pending(order.refunds),
         payout_at=order.payout_at if is_owing(shares, order.transfers) else None,
     )
     reverse_overpaid(order, stamp)
+
+
+def _pending(refunds: tuple[Refund, ...]) -> int:
+    return sum(refund.status == "pending" for refund in refunds)
 
 
 def _with(refunds: tuple[Refund, ...], changed: Refund) -> tuple[Refund, ...]:

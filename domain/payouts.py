@@ -103,6 +103,11 @@ class Refund:
         return "pending" if self.tries < MAX_TRIES else "failed"
 
 
+def next_number(refunds: tuple[Refund, ...]) -> int:
+    """For one more refund. A number is never given again, also when its refund was replaced."""
+    return max((refund.number for refund in refunds), default=0) + 1
+
+
 def newest_refund_id(refunds: tuple[Refund, ...]) -> str | None:
     """Of those that were made."""
     return next((refund.refund_id for refund in reversed(refunds) if refund.refund_id), None)

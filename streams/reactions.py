@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 import psycopg
 
@@ -99,20 +100,29 @@ class Reactions:
         moves, is_disputed = await self._marketplace.look(
             order_id, Ask(house_cause(), lambda order: (order.due_moves(), order.is_disputed))
         )
+        failed: Exception | None = None
         for move in moves:
-            ask = Ask(house_cause(), _version)
-            match move:
-                case Refund():
-                    made = await self._gateway.refund(order_id, move)
-                    await self._marketplace.note_refund(order_id, made, ask)
-                case Transfer():
-                    if is_disputed:
-                        raise NotYet("a bank is deciding about the money")
-                    transfer_id = await self._gateway.transfer(order_id, move)
-                    await self._marketplace.note_transfer(order_id, move.number, transfer_id, ask)
-                case Reversal():
-                    reversal_id = await self._gateway.reverse(order_id, move)
-                    await self._marketplace.note_reversal(order_id, move.number, reversal_id, ask)
+            try:
+                await self._make(order_id, move, is_disputed=is_disputed)
+            except (PaymentUnavailable, DomainError, NotYet) as error:
+                failed = failed or error  # the others do not wait for it
+        if failed is not None:
+            raise failed
+
+    async def _make(self, order_id: UUID, move: Refund | Transfer | Reversal, *, is_disputed: bool) -> None:
+        ask = Ask(house_cause(), _version)
+        match move:
+            case Refund():
+                made = await self._gateway.refund(order_id, move)
+                await self._marketplace.note_refund(order_id, made, ask)
+            case Transfer():
+                if is_disputed:
+                    raise NotYet("a bank is deciding about the money")
+                transfer_id = await self._gateway.transfer(order_id, move)
+                await self._marketplace.note_transfer(order_id, move.number, transfer_id, ask)
+            case Reversal():
+                reversal_id = await self._gateway.reverse(order_id, move)
+                await self._marketplace.note_reversal(order_id, move.number, reversal_id, ask)
 
     async def _settle(self, due: UnsettledCharge) -> None:
         settlement = await self._gateway.settlement(due.charge_id)

@@ -15,6 +15,7 @@ from domain.order_disputes import DisputeWord, note_dispute
 from domain.order_payouts import note_reversal, note_transfer, owed, release
 from domain.order_refunds import (
     MAX_REFUNDS,
+    Refunded,
     RefundMade,
     check_terms,
     note_refund,
@@ -217,6 +218,42 @@ def test_a_part_refunded_at_stripe_is_the_houses_gift() -> None:
     assert (given.status, given.items[0].kept, given.shares[0].gross, given.money_left) == ("completed", 2, 5000, 4900)
     refund(given, all_of(given), "seller", at())
     assert given.refunds[-1].money == eur(4900), "not more than is left"
+
+
+@pytest.mark.parametrize(
+    ("decided", "at_stripe", "gift", "owed_now"),
+    [
+        (2500, 1000, 1000, 2500),
+        (2500, 2500, None, 0),
+        (2500, 4000, 2500, 1000),
+        (5000, 1000, 0, 4000),
+        (5000, 5000, None, 0),
+    ],
+)
+def test_what_is_refunded_at_stripe_while_a_refund_is_due_pays_for_it_where_the_charge_has_no_more(
+    decided: int, at_stripe: int, gift: int | None, owed_now: int
+) -> None:
+    """`gift` None: it is the due one."""
+    given = paid()
+    refund(given, all_of(given) if decided == given.total.amount else one_of(given), "seller", at())
+    given.collect_events()
+    note_refund(given, RefundMade("re_by_hand", "ch_1", eur(at_stripe), None), at())
+    refunded = [event for event in given.collect_events() if isinstance(event, Refunded)]
+    assert [event.money.amount for event in refunded] == ([] if gift is None else [gift])
+    due = given.due_moves()
+    assert sum(move.money.amount for move in due) == owed_now
+    assert all(move.number != 1 for move in due) or owed_now == decided, "another amount is another number"
+    assert len({known.number for known in given.refunds}) == len(given.refunds)
+    assert at_stripe + owed_now <= given.total.amount
+
+
+def test_two_due_refunds_are_cut_to_what_is_left() -> None:
+    given = paid(Item(uuid4(), SELLER, "x", 3, eur(1000)))
+    for _ in range(2):
+        refund(given, one_of(given), "seller", at())
+    note_refund(given, RefundMade("re_by_hand", "ch_1", eur(1500), None), at())
+    assert [(due.number, due.money.amount) for due in given.due_moves()] == [(1, 1000), (3, 500)]
+    assert (given.status, given.money_left, given.refund_id) == ("refunded", 0, "re_by_hand")
 
 
 def test_late_money_says_why_it_goes_back() -> None:
