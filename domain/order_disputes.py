@@ -10,9 +10,9 @@ from domain.errors import ChargeMismatch
 from domain.money import Money
 from domain.order import Order
 from domain.order_payouts import is_owing, reverse_overpaid
-from domain.payouts import Dispute, Refund, Share, TakenBack, take_back
+from domain.payouts import LOST, Dispute, Refund, Share, TakenBack, next_number, pending_of, take_back
 
-FIRST, LOST = "needs_response", "lost"
+FIRST = "needs_response"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ def note_dispute(order: Order, told: DisputeWord, stamp: Stamp) -> None:
 def _close(order: Order, over: Dispute, stamp: Stamp) -> None:
     lost = over.money.amount if over.status == LOST else 0
     left = lost
-    refunds = list(order.refunds)
-    for place, refund in enumerate(refunds):
-        if refund.status == "pending" and refund.charge_id == over.charge_id and refund.money.amount <= left:
-            # Decided, and not made in time: the buyer has it from the bank.
-            left -= refund.money.amount
-            refunds[place] = replace(refund, refund_id=over.dispute_id)
+    refunds = order.refunds
+    for refund in order.refunds:
+        if left and refund.status == "pending" and refund.charge_id == over.charge_id:
+            # Decided, and not made in time: the buyer has it from the bank, all or a part.
+            carried = min(left, refund.money.amount)
+            left -= carried
+            refunds = _carried(refunds, refund, carried, over.dispute_id)
     shares, taken = list(order.shares), []
     for place, share in enumerate(shares):
         amount = min(left, share.gross)
@@ -78,11 +79,22 @@ def _close(order: Order, over: Dispute, stamp: Stamp) -> None:
         taken_back=tuple(taken),
         from_house=left,
         shares=tuple(shares),
-        refunds=tuple(refunds),
-        moves_due=len(order.due_moves()) - sum(new != old for new, old in zip(refunds, order.refunds, strict=True)),
+        refunds=refunds,
+        moves_due=len(order.due_moves()) + pending_of(refunds) - pending_of(order.refunds),
         payout_at=order.payout_at if is_owing(shares, order.transfers) else None,
     )
     reverse_overpaid(order, stamp)
+
+
+def _carried(refunds: tuple[Refund, ...], refund: Refund, amount: int, dispute_id: str) -> tuple[Refund, ...]:
+    """With so much of a refund made by a bank; the rest is due under a number of its own."""
+    done = replace(refund, refund_id=dispute_id, money=replace(refund.money, amount=amount))
+    rest = refund.money.amount - amount
+    changed = tuple(done if known.number == refund.number else known for known in refunds)
+    if not rest:
+        return changed
+    money = replace(refund.money, amount=rest)
+    return (*changed, Refund(next_number(refunds), refund.charge_id, money, refund.reason))
 
 
 def _find(order: Order, dispute_id: str) -> Dispute | None:

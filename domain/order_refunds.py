@@ -13,7 +13,7 @@ from domain.errors import ChargeMismatch, OrderDisputed, OrderNotRefundable, Ref
 from domain.money import Money
 from domain.order import COMPLETED, REFUNDED, Item, Order
 from domain.order_payouts import is_owing, reverse_overpaid
-from domain.payouts import Refund, Share, TakenBack, next_number, take_back
+from domain.payouts import LOST, Refund, Share, TakenBack, next_number, pending_of, take_back
 
 MAX_REFUNDS = 100
 """Of one order: as many as an item may have units. Each event about them names them all."""
@@ -176,8 +176,11 @@ def _still_owed(order: Order, made: RefundMade) -> tuple[Refund, ...]:
     its own: the amount of a number never changes.
     """
     refunds = [known for known in order.refunds if known.refund_id is not None or known.charge_id != made.charge_id]
-    left = order.total.amount - made.money.amount
-    left -= sum(known.money.amount for known in refunds if known.charge_id == made.charge_id)
+    lost = {gone.dispute_id: gone.money.amount for gone in order.disputes if gone.status == LOST}
+    left = order.total.amount - made.money.amount - sum(lost.values())
+    left -= sum(
+        known.money.amount for known in refunds if known.charge_id == made.charge_id and known.refund_id not in lost
+    )
     for owed in order.refunds:
         if owed not in refunds:
             amount = min(owed.money.amount, max(0, left))
@@ -240,14 +243,10 @@ def _decide(
         items=items,
         shares=shares,
         refunds=refunds,
-        moves_due=len(order.due_moves()) + _pending(refunds) - _pending(order.refunds),
+        moves_due=len(order.due_moves()) + pending_of(refunds) - pending_of(order.refunds),
         payout_at=order.payout_at if is_owing(shares, order.transfers) else None,
     )
     reverse_overpaid(order, stamp)
-
-
-def _pending(refunds: tuple[Refund, ...]) -> int:
-    return sum(refund.status == "pending" for refund in refunds)
 
 
 def _with(refunds: tuple[Refund, ...], changed: Refund) -> tuple[Refund, ...]:

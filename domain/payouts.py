@@ -108,6 +108,11 @@ def next_number(refunds: tuple[Refund, ...]) -> int:
     return max((refund.number for refund in refunds), default=0) + 1
 
 
+def pending_of(refunds: tuple[Refund, ...]) -> int:
+    """How many Stripe has still to make."""
+    return sum(refund.status == "pending" for refund in refunds)
+
+
 def newest_refund_id(refunds: tuple[Refund, ...]) -> str | None:
     """Of those that were made."""
     return next((refund.refund_id for refund in reversed(refunds) if refund.refund_id), None)
@@ -139,7 +144,9 @@ class Reversal:
     reversal_id: str | None = None
 
 
-DISPUTE_OVER = frozenset({"won", "lost", "warning_closed", "prevented"})
+LOST = "lost"
+
+DISPUTE_OVER = frozenset({"won", LOST, "warning_closed", "prevented"})
 """docs.stripe.com/api/disputes/object: states that a dispute stays in."""
 
 

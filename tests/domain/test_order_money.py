@@ -367,6 +367,31 @@ def test_a_refund_that_was_not_made_in_time_is_carried_by_the_bank() -> None:
     assert (given.due_moves(), given.refunds[0].refund_id, given.shares[0].gross) == ((), "dp_1", 0)
 
 
+def test_a_bank_that_brings_less_than_was_decided_leaves_the_rest_due() -> None:
+    """Somebody had refunded at Stripe before, which is heard of last."""
+    given = paid()
+    refund(given, all_of(given), "seller", at())
+    note_dispute(given, DisputeWord(asked(given, "lost", 3000), eur(1500)), at())
+    assert [(due.number, due.money.amount) for due in given.due_moves()] == [(2, 2000)]
+    assert [(known.number, known.refund_id, known.money.amount) for known in given.refunds] == [
+        (1, "dp_1", 3000),
+        (2, None, 2000),
+    ]
+    note_refund(given, RefundMade("re_by_hand", "ch_1", eur(2000), None), at())
+    assert given.due_moves() == ()
+
+
+def test_what_a_bank_took_is_not_there_for_refunds() -> None:
+    given = paid()
+    refund(given, one_of(given), "seller", at())
+    note_refund(given, RefundMade("re_1", "ch_1", eur(2500), 1), at())
+    note_dispute(given, DisputeWord(asked(given, "lost", 1500), eur(1500)), at())
+    refund(given, one_of(given), "seller", at())
+    assert [due.money.amount for due in given.due_moves()] == [1000]
+    note_refund(given, RefundMade("re_by_hand", "ch_1", eur(400), None), at())
+    assert [due.money.amount for due in given.due_moves()] == [600]
+
+
 def test_a_dispute_about_another_charge_is_refused() -> None:
     given = paid()
     with pytest.raises(ChargeMismatch):

@@ -135,7 +135,10 @@ class Scene:
         return rows(self.house.url, "SELECT reaction, attempts, last_error FROM reaction_attempts")
 
     def next_try_is_now(self) -> None:
-        rows(self.house.url, "UPDATE reaction_attempts SET next_try_at = now()")
+        self.next_try_is_in("0 seconds")
+
+    def next_try_is_in(self, interval: str) -> None:
+        rows(self.house.url, "UPDATE reaction_attempts SET next_try_at = now() + %s::interval", interval)
 
 
 @pytest.fixture
@@ -187,6 +190,7 @@ async def test_a_provider_that_is_away_only_delays(scene: Scene) -> None:
     order = await scene.owed()
     scene.provider.away = True
     await scene.tick()
+    scene.next_try_is_in("1 minute")
     await scene.tick()
     assert len(scene.provider.refunds) == 1, "the second try is put off"
     assert scene.attempts() == [("move_money", 1, "PaymentUnavailable: away")]
