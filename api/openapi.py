@@ -27,6 +27,7 @@ _DESCRIPTION = (
 )
 _SAME_KEY = f"The same key and body again: the same answer, one effect. `{REPLAYED}: true` says it was given before."
 _ETAGGED = (models.Ticket, models.Order, models.SellersOrder)
+EVENT_STREAM = "text/event-stream"
 _STRING: dict[str, Any] = {"type": "string"}
 _PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII; HTTP takes blanks at the ends of a header for none of it."""
@@ -109,8 +110,10 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, A
     if route.query is None:
         return []
     properties: dict[str, Any] = schemas[route.query.__name__]["properties"]
+    required = schemas[route.query.__name__].get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, **_parameter(schema)} for name, schema in properties.items()
+        {"name": name, "in": "query", "required": name in required, **_parameter(schema)}
+        for name, schema in properties.items()
     ]
 
 
@@ -158,7 +161,9 @@ def _successes(route: Route) -> dict[str, Any]:
             refs = [_ref(one) for one in _one_of(model)]
             response["content"] = {JSON: {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
         elif route.media is not None:
-            response["content"] = {route.media: {"schema": _OBJECT if route.media == JSON else _STRING}}
+            # A stream's schema is that of one event of it.
+            schema = _OBJECT if route.media in (JSON, EVENT_STREAM) else _STRING
+            response["content"] = {route.media: {"schema": schema}}
         responses[str(status)] = response
     return responses
 

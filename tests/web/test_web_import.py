@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
+import web
 from cli.import_csv import COLUMNS
 from tests.web.shop import Shop
 
@@ -78,4 +82,7 @@ async def test_a_file_that_is_none(shop: Shop, text: str, told: str) -> None:
 
 
 def test_the_columns_are_those_of_the_command() -> None:
-    assert CSV.splitlines()[0].split(",") == list(COLUMNS)
+    module = (Path(web.__file__).parent / "static" / "import.js").read_text()
+    named = re.findall(r"^const (?:NEEDED|OPTIONAL) = (\[.*\]);$", module, re.MULTILINE)
+    assert {column for columns in named for column in json.loads(columns)} == set(COLUMNS)
+    assert set(CSV.splitlines()[0].split(",")) < set(COLUMNS)

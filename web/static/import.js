@@ -6,8 +6,9 @@ import { post } from "./api.js";
 import { money, plural, refusal, shortTime } from "./words.js";
 
 const NEEDED = ["title", "event_name", "starts_at", "venue", "amount", "currency", "quantity"];
-const OPTIONAL = ["promoter", "category", "description", "hold_seconds"];
-const WHOLE = ["amount", "quantity", "hold_seconds"];
+const OPTIONAL = ["promoter", "category", "description", "hold_seconds", "refund_until", "refund_fee", "resell_returned"];
+const WHOLE = ["amount", "quantity", "hold_seconds", "refund_fee"];
+const TIMES = ["starts_at", "refund_until"];
 const MOST_ROWS = 2_000; // a larger file is for `stagedoor import`, which goes on where it was interrupted
 const MOST_BYTES = 2_000_000;
 const SHOWN = 50; // lines of the preview
@@ -63,7 +64,11 @@ function faults(given) {
   for (const column of WHOLE) {
     if (given[column] && !/^\d{1,15}$/.test(given[column])) found.push(`${column}: “${given[column]}” is no whole number${column === "amount" ? " of minor units (12.50 is 1250)" : ""}`);
   }
-  if (given.starts_at && !(/(Z|[+-]\d\d:\d\d)$/.test(given.starts_at) && Date.parse(given.starts_at))) found.push(`starts_at: “${given.starts_at}” is no time with its offset, as 2027-03-12T20:00:00+01:00`);
+  for (const column of TIMES) {
+    const time = given[column];
+    if (time && !(/(Z|[+-]\d\d:\d\d)$/.test(time) && Date.parse(time))) found.push(`${column}: “${time}” is no time with its offset, as 2027-03-12T20:00:00+01:00`);
+  }
+  if (given.resell_returned && !["true", "false"].includes(given.resell_returned)) found.push(`resell_returned: “${given.resell_returned}” is neither true nor false`);
   if (given.currency && !/^[A-Z]{3}$/.test(given.currency)) found.push(`currency: “${given.currency}” is no code, as EUR`);
   return found;
 }
@@ -71,7 +76,12 @@ function faults(given) {
 function bodyOf(given) {
   const { title, event_name: name, starts_at, venue, promoter, category, amount, currency, quantity, description, hold_seconds: hold } = given;
   return { title, event: { name, starts_at, venue, promoter: promoter || null, category: category || null }, price: { amount: Number(amount), currency },
-    quantity: Number(quantity), description: description || null, hold_seconds: hold ? Number(hold) : null };
+    quantity: Number(quantity), description: description || null, hold_seconds: hold ? Number(hold) : null, ...termsOf(given) };
+}
+
+/** What the file says of refunds; nothing where it says nothing. */
+function termsOf({ refund_until: until, refund_fee: fee, resell_returned: resell }) {
+  return { ...(until && { refund_until: until }), ...(fee && { refund_fee: Number(fee) }), ...(resell && { resell_returned: resell === "true" }) };
 }
 
 /** Every line as `{line, body}` or `{line, wrong}`. Throws an Error with the reason when the file is none. */
