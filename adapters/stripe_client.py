@@ -28,7 +28,7 @@ MAX_RETRIES = 1
 """After a broken connection, a conflict or a 5xx; the caller's retry with the same key takes it from there."""
 CALL_SECONDS = 25.0
 """One call with its retries: under the half minute for which clients commonly wait."""
-NEXT_KEY_SECONDS = 600
+NEXT_KEY_SECONDS = 120
 """How long a key lasts that stands in for one with a refusal, see `_once`: far longer than a request is under way, and
 than the clocks of two machines are apart."""
 PAGE = 100
@@ -85,7 +85,7 @@ class StripeClient:
 
         Stripe keeps refusals under their keys, too, for a day: what it refused (an account that was not ready) it would
         go on refusing from memory. It says so; then nothing was made under that key, and another one is good. That is
-        the last ten minutes' key first, since a request with it may still be under way.
+        the key of the two minutes before first, since a request with it may still be under way.
         """
         now = int(time.time()) // NEXT_KEY_SECONDS
         for one in (key, f"{key}-{now - 1}"):

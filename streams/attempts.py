@@ -12,10 +12,11 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 600
 _FAILED = (
     "INSERT INTO reaction_attempts AS a (order_id, reaction, version, attempts, next_try_at, last_error) VALUES"
     " (%(order)s, %(reaction)s, %(version)s, 1, clock_timestamp() + make_interval(secs => %(first)s), %(error)s)"
-    " ON CONFLICT (order_id, reaction) DO UPDATE SET attempts = a.attempts + 1, last_error = EXCLUDED.last_error,"
-    " version = EXCLUDED.version,"
-    " next_try_at = clock_timestamp()"
-    " + make_interval(secs => LEAST(%(first)s * 2 ^ LEAST(a.attempts, 20), %(longest)s))"
+    " ON CONFLICT (order_id, reaction) DO UPDATE SET"
+    " attempts = CASE WHEN a.version = EXCLUDED.version THEN a.attempts + 1 ELSE 1 END,"
+    " last_error = EXCLUDED.last_error, version = EXCLUDED.version,"
+    " next_try_at = clock_timestamp() + make_interval(secs =>"
+    " LEAST(%(first)s * 2 ^ CASE WHEN a.version = EXCLUDED.version THEN LEAST(a.attempts, 20) ELSE 0 END, %(longest)s))"
 )
 
 
@@ -26,7 +27,7 @@ class Attempts:
         self._pool = pool
 
     async def failed(self, order_id: UUID, version: int, reaction: str, error: str) -> None:
-        """Puts the next try off, longer every time; until then it waits for what changes the order."""
+        """Puts the next try off, longer every time, as long as the order is at this version."""
         values = {
             "order": order_id,
             "version": version,

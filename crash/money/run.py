@@ -28,7 +28,7 @@ SELLERS = 3
 
 SETTINGS = {"STAGEDOOR_FEE_BPS": "350", "STAGEDOOR_PAYOUTS": "at_once"}
 
-REST_SECONDS, LOOK_SECONDS = 300.0, 1.0
+REST_SECONDS, LOOK_SECONDS = 600.0, 1.0
 CATCH_UP_SECONDS = 120.0
 BANK_SECONDS = 5.0
 """Refunds fail, and disputes come, up to a second later in the sandbox; then a webhook has to arrive."""

@@ -133,7 +133,7 @@ async def test_a_seller_is_paid_once_and_gives_back_once(scene: Scene) -> None:
 
 
 async def test_a_refusal_is_not_final(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stripe keeps it under its key for a day; the next ten minutes have another one."""
+    """Stripe keeps it under its key for a day; the next two minutes have another one."""
     charge, account = await scene.paid(), await scene.gateway.create_account(USER_ID)
     due = replace(TRANSFER, account_id=account.account_id, charge_id=charge.charge_id)
     seconds = 1_000_000_000.0

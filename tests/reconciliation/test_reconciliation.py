@@ -21,8 +21,11 @@ from domain.money import Money
 from domain.order import Charge
 from domain.order_refunds import RefundMade
 from domain.payouts import MAX_TRIES
+from projections.queries import Queries
 from projections.reconciling import CHARGES, REFUNDS, FailedRefund, Reconciling
+from streams.attempts import Attempts
 from streams.house import house_cause
+from streams.reactions import Reactions
 from streams.reconciliation import DISPUTED, STUCK_ATTEMPTS, Difference, Reconciliation, Report
 from tests.api.house import SECRET_KEY, House, Person, running_house, running_sandbox, settings_of
 
@@ -289,3 +292,33 @@ async def test_a_stripe_that_is_away_is_said(house: House) -> None:
     said = await stagedoor(house, STRIPE_API_BASE="http://127.0.0.1:1")
     assert (said.exit_code, said.stdout) == (1, "")
     assert "Stripe does not answer" in said.stderr
+
+
+@pytest.mark.parametrize("outcome", ["won", "lost"])
+async def test_a_refund_that_a_dispute_held_up_is_made_or_carried_by_the_bank(house: House, outcome: str) -> None:
+    _, order = await paid(house)
+    services, order_id = house.services, UUID(order["id"])
+    asked = await house.sandbox("POST", f"/_sandbox/charges/{order['charge_id']}/dispute", {})
+    await services.marketplace.refund_order(order_id, uuid4(), None, ask(), admin=True)
+    reacting = Reactions(Queries(services.pool), services.marketplace, services.gateway, Attempts(services.pool))
+
+    async def react() -> None:
+        await house.project()
+        await reacting.tick()
+
+    await react()
+    assert (await house.types(order["id"]))[-1] == "OrderRefunded", "Stripe refuses it"
+    await reconciled(house)
+    await react()
+    await house.sandbox("POST", "/_sandbox/faults", {"settle_delay_ms": 0})
+    evidence = {"won": "winning_evidence", "lost": "losing_evidence"}[outcome]
+    await at_stripe(house, f"disputes/{asked['id']}", **{"evidence[uncategorized_text]": evidence, "submit": "true"})
+    await asyncio.sleep(0.3)
+    await reconciled(house)
+    await react()
+    report = await reconciled(house)
+    assert report.differences == []
+    last = await services.marketplace.look(order_id, Ask(house_cause(), lambda order: order))
+    assert last.due_moves() == ()
+    made = last.refunds[0].refund_id or ""
+    assert made.startswith("re_" if outcome == "won" else asked["id"])

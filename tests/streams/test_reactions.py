@@ -216,6 +216,17 @@ async def test_the_waits_between_tries_grow_and_are_bounded(scene: Scene) -> Non
     assert max(waits) == waits[-1] == LONGEST_WAIT_SECONDS
 
 
+async def test_what_changes_the_order_begins_the_waits_anew(scene: Scene) -> None:
+    attempts, order_id = Attempts(scene.pool), uuid4()
+    for version in (1, 1, 1, 2):
+        await attempts.failed(order_id, version, "move_money", "e")
+    found = rows(
+        scene.house.url,
+        "SELECT attempts, version, extract(epoch FROM next_try_at - clock_timestamp()) FROM reaction_attempts",
+    )
+    assert (found[0][0], found[0][1], round(float(found[0][2]))) == (1, 2, 1)
+
+
 async def test_an_intent_that_is_neither_closed_nor_paid_is_asked_for_again(scene: Scene) -> None:
     order = await scene.cancelled()
     scene.provider.canceled[f"pi_{order.id}"] = "processing"
