@@ -10,7 +10,7 @@ from domain.errors import ChargeMismatch
 from domain.money import Money
 from domain.order import Order
 from domain.order_payouts import is_owing, reverse_overpaid
-from domain.payouts import LOST, Dispute, Refund, Share, TakenBack, next_number, pending_of, take_back
+from domain.payouts import LOST, Dispute, Refund, Share, TakenBack, next_number, pending_of, put, take_back
 
 FIRST = "needs_response"
 
@@ -90,7 +90,7 @@ def _carried(refunds: tuple[Refund, ...], refund: Refund, amount: int, dispute_i
     """With so much of a refund made by a bank; the rest is due under a number of its own."""
     done = replace(refund, refund_id=dispute_id, money=replace(refund.money, amount=amount))
     rest = refund.money.amount - amount
-    changed = tuple(done if known.number == refund.number else known for known in refunds)
+    changed = put(refunds, done)
     if not rest:
         return changed
     money = replace(refund.money, amount=rest)

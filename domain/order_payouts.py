@@ -11,7 +11,7 @@ from domain.aggregate import Event, Stamp, pinned
 from domain.errors import OrderDisputed
 from domain.money import Money
 from domain.order import Order
-from domain.payouts import Reversal, Share, Transfer
+from domain.payouts import Reversal, Share, Transfer, put
 
 
 def owed(shares: Iterable[Share], transfers: Iterable[Transfer]) -> dict[UUID, int]:
@@ -132,7 +132,7 @@ class TransferCreated(Event):
 
     def apply(self, aggregate: Order) -> None:
         made = replace(aggregate.transfers[self.number - 1], transfer_id=self.transfer_id)
-        aggregate.transfers = _put(aggregate.transfers, made)
+        aggregate.transfers = put(aggregate.transfers, made)
 
 
 @pinned("stagedoor.Order.ReversalDue")
@@ -145,7 +145,7 @@ class ReversalDue(Event):
         aggregate.reversals = (*aggregate.reversals, self.reversal)
         transfer = aggregate.transfers[self.transfer_number - 1]
         less = replace(transfer, reversed=transfer.reversed + self.reversal.money.amount)
-        aggregate.transfers = _put(aggregate.transfers, less)
+        aggregate.transfers = put(aggregate.transfers, less)
 
 
 @pinned("stagedoor.Order.TransferReversed")
@@ -159,8 +159,4 @@ class TransferReversed(Event):
 
     def apply(self, aggregate: Order) -> None:
         made = replace(aggregate.reversals[self.number - 1], reversal_id=self.reversal_id)
-        aggregate.reversals = tuple(made if known.number == made.number else known for known in aggregate.reversals)
-
-
-def _put(transfers: tuple[Transfer, ...], changed: Transfer) -> tuple[Transfer, ...]:
-    return tuple(changed if transfer.number == changed.number else transfer for transfer in transfers)
+        aggregate.reversals = put(aggregate.reversals, made)

@@ -13,7 +13,7 @@ from domain.errors import ChargeMismatch, OrderDisputed, OrderNotRefundable, Ref
 from domain.money import Money
 from domain.order import COMPLETED, REFUNDED, Item, Order
 from domain.order_payouts import is_owing, reverse_overpaid
-from domain.payouts import LOST, Refund, Share, TakenBack, next_number, pending_of, take_back
+from domain.payouts import LOST, Refund, Share, TakenBack, next_number, pending_of, put, take_back
 
 MAX_REFUNDS = 100
 """Of one order: as many as an item may have units. Each event about them names them all."""
@@ -105,7 +105,7 @@ def note_refund(order: Order, made: RefundMade, stamp: Stamp) -> None:
     due = _due(order, made)
     if due is None:
         due = _decide_outside(order, made, stamp)
-    refunds = _with(order.refunds, replace(due, refund_id=made.refund_id))
+    refunds = put(order.refunds, replace(due, refund_id=made.refund_id))
     order.trigger(
         RefundCreated,
         stamp,
@@ -131,7 +131,7 @@ def note_refund_failure(order: Order, refund_id: str, stamp: Stamp) -> None:
             refund_id=refund_id,
             money=failed.money,
             number=failed.number,
-            refunds=_with(order.refunds, again),
+            refunds=put(order.refunds, again),
             moves_due=len(order.due_moves()) + (again.status == "pending"),
         )
 
@@ -247,10 +247,6 @@ def _decide(
         payout_at=order.payout_at if is_owing(shares, order.transfers) else None,
     )
     reverse_overpaid(order, stamp)
-
-
-def _with(refunds: tuple[Refund, ...], changed: Refund) -> tuple[Refund, ...]:
-    return tuple(changed if refund.number == changed.number else refund for refund in refunds)
 
 
 @pinned("stagedoor.Order.Refunded")

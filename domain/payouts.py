@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from domain.charges import step_of
@@ -142,6 +142,14 @@ class Reversal:
     transfer_id: str
     money: Money
     reversal_id: str | None = None
+
+
+Move = TypeVar("Move", Refund, Transfer, Reversal)
+
+
+def put(known: tuple[Move, ...], changed: Move) -> tuple[Move, ...]:
+    """With one of them changed: the one of the same number."""
+    return tuple(changed if one.number == changed.number else one for one in known)
 
 
 LOST = "lost"

@@ -12,10 +12,9 @@ import logging
 import psycopg
 
 from domain.errors import DomainError, OrderDisputed
-from domain.marketplace import Ask, Marketplace
-from domain.order import Order
+from domain.marketplace import Marketplace
 from projections.queries import PayoutDue, Queries
-from streams.house import house_cause
+from streams.house import house_ask
 
 INTERVAL_SECONDS = 2.0
 
@@ -46,12 +45,8 @@ class Payouts:
 
     async def _release(self, due: PayoutDue) -> None:
         try:
-            await self._marketplace.release_payouts(due.order_id, Ask(house_cause(), _version))
+            await self._marketplace.release_payouts(due.order_id, house_ask())
         except OrderDisputed:
             pass  # until its bank has decided
         except DomainError as error:
             log.warning("payouts of order %s are put off (%s)", due.order_id, error.code)
-
-
-def _version(order: Order) -> int:
-    return order.version

@@ -17,7 +17,6 @@ import psycopg
 
 from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace
-from domain.order import INTENT_CANCELED, ChargeFailure, Order
 from domain.payouts import Refund, Reversal, Transfer
 from domain.ports import PaymentGateway, PaymentUnavailable
 from projections.queries import (
@@ -30,7 +29,7 @@ from projections.queries import (
     UnsettledCharge,
 )
 from streams.attempts import Attempts
-from streams.house import house_cause
+from streams.house import house_ask, house_cause, tell_end
 
 INTERVAL_SECONDS = 1.0
 
@@ -110,7 +109,7 @@ class Reactions:
             raise failed
 
     async def _make(self, order_id: UUID, move: Refund | Transfer | Reversal, *, is_disputed: bool) -> None:
-        ask = Ask(house_cause(), _version)
+        ask = house_ask()
         match move:
             case Refund():
                 made = await self._gateway.refund(order_id, move)
@@ -128,19 +127,9 @@ class Reactions:
         settlement = await self._gateway.settlement(due.charge_id)
         if settlement is None:
             raise NotYet("Stripe has not booked the charge yet")
-        await self._marketplace.note_settlement(due.order_id, due.charge_id, settlement, Ask(house_cause(), _version))
+        await self._marketplace.note_settlement(due.order_id, due.charge_id, settlement, house_ask())
 
     async def _cancel(self, due: IntentToCancel) -> None:
         intent = await self._gateway.cancel(due.payment_intent_id)
-        if intent.charge is not None:
-            # The money was faster. It completes the order, or it is due to go back: the order decides.
-            await self._marketplace.take_charge(due.order_id, intent.charge, Ask(house_cause(), _version))
-        elif intent.status == "canceled":
-            failure = ChargeFailure(due.payment_intent_id, INTENT_CANCELED)
-            await self._marketplace.note_failure(due.order_id, failure, Ask(house_cause(), _version))
-        else:
+        if not await tell_end(self._marketplace, due.order_id, intent):
             raise NotYet(f"the intent is {intent.status}")
-
-
-def _version(order: Order) -> int:
-    return order.version

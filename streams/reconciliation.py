@@ -19,13 +19,12 @@ from uuid import UUID
 import psycopg
 
 from domain.errors import DomainError
-from domain.marketplace import Ask, Marketplace
+from domain.marketplace import Marketplace
 from domain.money import Money
-from domain.order import INTENT_CANCELED, ChargeFailure, Order
 from domain.payouts import MAX_TRIES
 from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway, PaymentUnavailable
 from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling
-from streams.house import house_cause
+from streams.house import house_ask, tell_end
 
 INTERVAL_SECONDS = 5.0
 
@@ -154,17 +153,10 @@ class Reconciliation:
         """Asks what became of an intent, and tells the order; whether it has come to an end."""
         seen = await self._gateway.fetch(intent.payment_intent_id)
         try:
-            if seen.charge is not None:
-                await self._marketplace.take_charge(intent.order_id, seen.charge, _ask())
-            elif seen.status == "canceled":
-                failure = ChargeFailure(intent.payment_intent_id, INTENT_CANCELED)
-                await self._marketplace.note_failure(intent.order_id, failure, _ask())
-            else:
-                return False
+            return await tell_end(self._marketplace, intent.order_id, seen)
         except DomainError as error:
             log.error("intent %s of order %s: %s", intent.payment_intent_id, intent.order_id, error)
             return False
-        return True
 
     async def compare(self, report: Report) -> None:
         """Stripe's charges and refunds of the report's time with the ledger's, and the other way round."""
@@ -199,7 +191,7 @@ class Reconciliation:
             word = booked.word
             told = word.dispute
             found = Difference("not_in_log", DISPUTED, owner, told.dispute_id, told.money, "", False)
-            await self._tell(report, found, partial(self._marketplace.note_dispute, owner, word, _ask()))
+            await self._tell(report, found, partial(self._marketplace.note_dispute, owner, word, house_ask()))
 
     async def _find(self, kind: str, reference: str) -> Money | None:
         """What Stripe has under an id, whenever it was made."""
@@ -252,18 +244,18 @@ class Reconciliation:
         what = CHARGES if isinstance(booked, BookedCharge) else REFUNDS
         tell: Callable[[], Awaitable[int]]
         if isinstance(booked, BookedCharge):
-            tell = partial(market.take_charge, order_id, booked.charge, _ask())
+            tell = partial(market.take_charge, order_id, booked.charge, house_ask())
         elif booked.failed:
-            tell = partial(market.note_refund_failure, order_id, reference, _ask())
+            tell = partial(market.note_refund_failure, order_id, reference, house_ask())
         else:
-            tell = partial(market.note_refund, order_id, booked.refund, _ask())
+            tell = partial(market.note_refund, order_id, booked.refund, house_ask())
         await self._tell(report, Difference(kind, what, order_id, reference, _money(booked), "", False), tell)
 
     async def _tell(self, report: Report, found: Difference, tell: Callable[[], Awaitable[int]]) -> None:
         """Tells the order, as a webhook would have. It is a difference if that was news: the ledger may only lag."""
         assert found.order_id is not None
         try:
-            before = await self._marketplace.look(found.order_id, _ask())
+            before = await self._marketplace.look(found.order_id, house_ask())
             after = await tell()
         except DomainError as error:
             report.differences.append(replace(found, detail=str(error)))
@@ -291,7 +283,3 @@ def _reference(booked: BookedCharge | BookedRefund) -> str:
 
 def _money(booked: BookedCharge | BookedRefund) -> Money:
     return booked.charge.money if isinstance(booked, BookedCharge) else booked.refund.money
-
-
-def _ask() -> Ask[Order, int]:
-    return Ask(house_cause(), lambda order: order.version)
