@@ -27,8 +27,8 @@ def statements(projection: Projection, table: Table, changes: Sequence[Change]) 
     """What writes the changes, at most one an aggregate, and their lines.
 
     A row at or above a change's version stays as it is, and a row is only changed from the version the change was made
-    for or a later one, so that two workers with the same events do no harm. Rows go by id, so that the two never wait
-    for each other in a circle.
+    for or a later one, so that two workers with the same events do no harm. Rows go by id within a statement, not
+    across them.
     A line that is there already is the same one.
     """
     groups: dict[tuple[bool, tuple[str, ...]], list[Change]] = {}

@@ -86,16 +86,19 @@ class Writer:
     async def write(self, changes: Sequence[Change], parked: Sequence[Parked], positions: Mapping[int, int]) -> None:
         """Writes all of it or nothing, in one transaction and one round trip.
 
+        The checkpoints go first: their rows are what two writers of one partition wait for each other at. The rows of
+        the read model come in several statements, so that the two could hold what the other wants next.
+
         Args:
             positions: by partition, how far in the log everything of this topic is now applied or parked.
         """
         async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+            if positions:
+                await checkpoint(connection, self._projection, positions)
             for query, parameters in statements(self._projection, self._table, changes):
                 await connection.execute(query, parameters)
             if parked:
                 await park(connection, self._projection, parked)
-            if positions:
-                await checkpoint(connection, self._projection, positions)
 
 
 async def checkpoint(connection: AsyncConnection[Any], projection: Projection, positions: Mapping[int, int]) -> None:

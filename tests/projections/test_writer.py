@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from projections.writer import Parked, Writer
 from tests.projections.stories import START, Story, assert_rows_are_the_fold, expected_rows, stored_rows
 
 SOMEBODY = UUID(int=7)
+_WAITING = "SELECT pid FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)) LIMIT 1"
 PARKED = Parked(1, 17, SOMEBODY, 3, 40, b"raw", "why")
 
 
@@ -93,6 +95,22 @@ async def test_rows_and_checkpoint_are_written_together_or_not_at_all(
         await writer.write([user(1), user(1, user_id=uuid4(), admin=None)], [], {0: 5})
     assert stored_rows(database_url, USER_STATUS) == {}
     assert (await writer.look([], [0])).positions == {0: 0}
+
+
+async def test_writers_of_one_partition_wait_for_each_other_before_they_hold_a_row(
+    pool: AsyncConnectionPool, database_url: str
+) -> None:
+    """Or two of them, each with rows in several statements, could wait for each other in a circle."""
+    writer = Writer(pool, USER_STATUS)
+    await writer.write([user(1)], [], {0: 5})
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("UPDATE checkpoints SET position = 6")
+        writing = asyncio.create_task(writer.write([user(2, base=1, admin=True)], [], {0: 7}))
+        while not await (await other.execute(_WAITING)).fetchone():
+            await asyncio.sleep(0.01)
+        await other.execute("SELECT FROM user_status WHERE id = %s FOR UPDATE NOWAIT", (SOMEBODY,))
+    await writing
+    assert stored_rows(database_url, USER_STATUS)[SOMEBODY][0] == 2
 
 
 async def test_a_hot_listing_is_rewritten_without_touching_its_indexes(
