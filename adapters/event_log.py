@@ -34,6 +34,8 @@ _NAMING = (
     "SELECT topic, state, notification_id FROM stored_events WHERE originator_id = %s AND originator_version > %s"
     " AND originator_version <= %s AND position(%s::bytea IN state) > 0 ORDER BY originator_version LIMIT %s"
 )
+_FIRST_POSITION = "SELECT notification_id FROM stored_events WHERE originator_id = %s AND originator_version = 1"
+_BEGUN_AT = "SELECT originator_id FROM stored_events WHERE notification_id = %s AND originator_version = 1"
 _LAST_VERSION = "SELECT COALESCE(max(originator_version), 0) FROM stored_events WHERE originator_id = %s"
 
 
@@ -69,6 +71,17 @@ class EventLog:
             low = await _version_at(connection, aggregate_id, since - timedelta(microseconds=1), last)
             high = await _version_at(connection, aggregate_id, until, last)
         return await self._published(_NAMING, (aggregate_id, low, high, str(name).encode(), limit))
+
+    async def begun(self, aggregate_id: UUID) -> int:
+        """The position of an aggregate's first event; 0: there is none."""
+        async with self._pool.connection() as connection:
+            return await _one(connection, _FIRST_POSITION, (aggregate_id,))
+
+    async def begun_at(self, position: int) -> UUID | None:
+        """The aggregate whose first event is at a position."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_BEGUN_AT, (position,))).fetchone()
+        return None if row is None else row[0]
 
     async def aggregate(
         self, kind: type[TAggregate], aggregate_id: UUID, *, as_of: datetime | None = None

@@ -50,6 +50,8 @@ class HouseKey:
         self._addresses = _derived(secret, b"addresses")
         self.tickets = _derived(secret, b"tickets")
         """What tickets are signed with (`adapters/ticket_codes.py`), 32 bytes."""
+        self.short_codes = _derived(secret, b"short ticket codes")
+        """What proves the codes that are typed (`adapters/short_codes.py`), 32 bytes."""
         self.check = _derived(secret, b"check")
         """Tells this key from others and nothing about it, 32 bytes."""
 

@@ -20,6 +20,7 @@ from adapters.letters import Letters
 from adapters.mail import mail_of
 from adapters.passwords import Passwords
 from adapters.settings import Settings, SettingsError, required
+from adapters.short_codes import ShortCodes
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.tasks import end
@@ -48,6 +49,7 @@ from api.ticket_pages import listing_reader, page_reader
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
+from projections.activity import ActivityQueries
 from projections.payout_queries import PayoutQueries
 from projections.queries import Queries
 from projections.sales import SalesQueries
@@ -140,6 +142,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         pages=SharedReads(page_reader(queries), at_once=PAGES_AT_ONCE, keys_in_a_look=1),
         balances=SharedReads(PayoutQueries(pool).balances, at_once=2, keys_in_a_look=10),
         sales=SharedReads(sales_reader(SalesQueries(pool)), at_once=2, keys_in_a_look=1),
+        activity=SharedReads(ActivityQueries(pool).until, at_once=1, keys_in_a_look=1),
         account_looks=AccountLooks(gateway),
         log=EventLog(pool),
         gateway=gateway,
@@ -163,6 +166,7 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         turns=Turns(TURN_SECONDS),
         live=live,
         ticket_codes=TicketCodes(house_key),
+        short_codes=ShortCodes(house_key),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from aiohttp import web
 
+from adapters.short_codes import Place
 from adapters.ticket_codes import TicketCode
 from api import models, reads
 from api.answers import REVALIDATE, respond
 from api.calls import Call
+from api.services import Services
+from domain.check_in import unused, used
 from domain.errors import OrderNotFound
 from domain.order import COMPLETED, Order
 
@@ -24,10 +25,11 @@ async def of_order(call: Call) -> web.Response:
     if order.buyer_id != call.user.user_id or order.status != COMPLETED:
         return respond(models.BoughtTickets([]))
     listings = {one.id: one for one in await reads.tickets(call.services, [item.ticket_id for item in order.items])}
+    position = await call.services.log.begun(order_id)
     items = [
-        _ticket(call, order.id, listings[item.ticket_id], number, item.kept)
-        for item in order.items
-        for number in range(1, item.kept + 1)
+        _ticket(call.services, order, Place(position, place, number), listings[item.ticket_id])
+        for place, item in enumerate(order.items)
+        for number in sorted([*used(order, item.ticket_id), *unused(order, item)])
     ]
     return respond(models.BoughtTickets(items))
 
@@ -37,6 +39,15 @@ async def keys(call: Call) -> web.Response:
     return respond(call.services.ticket_codes.jwks(), cache=REVALIDATE)
 
 
-def _ticket(call: Call, order_id: UUID, listing: models.Ticket, number: int, of: int) -> models.BoughtTicket:
-    code = call.services.ticket_codes.sign(TicketCode(order_id, listing.id, number))
-    return models.BoughtTicket(listing.id, listing.title, listing.event, number, of, code)
+def _ticket(services: Services, order: Order, place: Place, listing: models.Ticket) -> models.BoughtTicket:
+    known = used(order, listing.id).get(place.number)
+    return models.BoughtTicket(
+        ticket_id=listing.id,
+        title=listing.title,
+        event=listing.event,
+        number=place.number,
+        of=order.items[place.item].quantity,
+        code=services.ticket_codes.sign(TicketCode(order.id, listing.id, place.number)),
+        short_code=services.short_codes.make(place),
+        checked_in=None if known is None else models.CheckedIn(known.at, known.gate),
+    )

@@ -10,7 +10,7 @@ from domain.listing import EventDetails
 from domain.money import Money
 from domain.order import Item, Order
 from domain.payouts import Dispute, TakenBack
-from domain.published import PublishedEvent
+from domain.published import CheckInCreated, PublishedEvent
 from domain.published_money import ChargeCreated, OrderRefunded, RefundCreated
 
 _WHO = {
@@ -43,7 +43,6 @@ def text(
         *_history(events, dispute.charge_id, {item.ticket_id: item.title for item in items}),
         "Terms of refund, as they were when the order was placed:",
         *(_terms(item) for item in items),
-        "Whether the tickets were checked in at the entrance is not known yet.",
     ]
     return "\n".join(lines)
 
@@ -61,7 +60,7 @@ def _terms(item: Item) -> str:
 
 
 def _history(events: Iterable[PublishedEvent], charge_id: str, titles: Mapping[UUID, str]) -> Iterator[str]:
-    """The charge, and what went back: of it, or of units."""
+    """The charge, what went back (of it, or of units), and who came."""
     for event in events:
         at, data = _moment(event.time), event.data
         match data:
@@ -72,6 +71,9 @@ def _history(events: Iterable[PublishedEvent], charge_id: str, titles: Mapping[U
                 yield f"On {at} {data.money} was decided to go back, {_WHO[data.reason]}{units}."
             case RefundCreated() if data.charge_id == charge_id:
                 yield f"On {at} {data.money} of it was sent back: refund {data.refund_id}."
+            case CheckInCreated():
+                gate = "" if data.gate is None else f", {data.gate}"
+                yield f'On {at} ticket {data.number} of "{titles[data.ticket_id]}" was used at the entrance{gate}.'
 
 
 def _units(taken_back: Iterable[TakenBack], titles: Mapping[UUID, str]) -> str:

@@ -36,6 +36,13 @@ class Ready(View):
     readers: list[Reader]
 
 
+class Activity(View):
+    """Soon after an order, not with it."""
+
+    orders_per_second: Annotated[float, Meta(description="Over the last ten seconds.")]
+    open_orders: Annotated[int, Meta(description="Whose tickets are held until they are paid, or their time is over.")]
+
+
 class JsonWebKey(View):
     kty: Literal["OKP"]
     crv: Literal["Ed25519"]

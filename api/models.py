@@ -300,6 +300,13 @@ class NewRefund(Model):
     ] = None
 
 
+class CheckedIn(View):
+    """A ticket that has let somebody in."""
+
+    at: datetime
+    gate: Annotated[str | None, Meta(description="The door, in the words of who stood there.")]
+
+
 class BoughtTicket(View):
     """One ticket that was paid for."""
 
@@ -307,8 +314,10 @@ class BoughtTicket(View):
     title: str
     event: Event
     number: Annotated[int, Meta(description="Which of the order's tickets for this listing, from 1.")]
-    of: Annotated[int, Meta(description="How many of them there are.")]
+    of: Annotated[int, Meta(description="How many the order had.")]
     code: Annotated[str, Meta(description="For its QR code; signed, see `/.well-known/stagedoor-tickets.json`.")]
+    short_code: Annotated[str, Meta(description="To type or to say, where the other cannot be scanned.")]
+    checked_in: Annotated[CheckedIn | None, Meta(description="Null: nobody came in with it yet.")]
 
 
 class BoughtTickets(View):
@@ -422,3 +431,4 @@ class Problem(View):
     trace_id: str
     errors: list[FieldError] | UnsetType = UNSET
     decline_code: Annotated[str, Meta(description="With a 402: Stripe's reason.")] | UnsetType = UNSET
+    checked_in: Annotated[CheckedIn, Meta(description="With `ticket_used`: when and where.")] | UnsetType = UNSET

@@ -30,6 +30,7 @@ PAGES: tuple[Route, ...] = (
     _page("/my-tickets", pages.my_tickets, "The tickets I have bought"),
     _page("/collection", pages.collection, "The listings I have collected"),
     _page("/sell", pages.sell, "My listings"),
+    _page("/check-in", pages.check_in, "At the door"),
     _page("/board", pages.board, "How the house is doing"),
     _page("/assets/{version}/{asset}", pages.asset, "What pages are made of"),
 )

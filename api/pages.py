@@ -130,6 +130,11 @@ async def sell(call: Call) -> web.Response:
     return page(call.request, render("sell.html", here="sell"))
 
 
+async def check_in(call: Call) -> web.Response:
+    """GET /check-in: the frame of a door."""
+    return page(call.request, render("check-in.html", here="check-in"))
+
+
 async def board(call: Call) -> web.Response:
     """GET /board: how the house is doing, for who looks after it; it shows what `/readyz` says to anybody."""
     return page(call.request, render("board.html", here=""))

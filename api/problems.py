@@ -13,9 +13,9 @@ from aiohttp import web
 from eventsourcing.persistence import MapperDeserialisationError
 
 from api.answers import Answer, answer
-from api.models import FieldError, Problem
+from api.models import CheckedIn, FieldError, Problem
 from api.tracing import Trace
-from domain.errors import AggregateUnreadable, DomainError, Invalid
+from domain.errors import AggregateUnreadable, DomainError, Invalid, TicketUsed
 from domain.ports import PaymentUnavailable
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "bad_json": (400, "The body is not JSON"),
         "bad_request": (400, "Not a good HTTP request"),
         "bad_signature": (400, "The signature is not good for this body"),
+        "bad_ticket_code": (400, "It is no ticket of this house"),
         "bad_link": (400, "The link is not good any more"),
         "unauthenticated": (401, "Not signed in"),
         "bad_credentials": (401, "Wrong e-mail address or password"),
@@ -55,6 +56,9 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "payouts_off": (409, "Sellers are not paid by Stripe here"),
         "order_not_refundable": (409, "The order has nothing that can be refunded"),
         "order_disputed": (409, "The buyer's bank is deciding about the money"),
+        "ticket_used": (409, "Somebody came in with it before"),
+        "ticket_void": (409, "The ticket is not good any more"),
+        "wrong_door": (409, "The ticket is for something else"),
         "account_mismatch": (409, "The account at Stripe is not this person's"),
         "charge_mismatch": (409, "The charge is not the order's"),
         "collection_full": (409, "The collection is full"),
@@ -111,12 +115,14 @@ class Refused(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] = MappingProxyType({}),
+        checked_in: CheckedIn | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers
+        self.checked_in = checked_in
 
 
 def invalid(field: str, message: str) -> Refused:
@@ -125,7 +131,13 @@ def invalid(field: str, message: str) -> Refused:
 
 
 def problem(
-    code: str, detail: str, trace: Trace, errors: Sequence[FieldError] = (), decline_code: str | None = None
+    code: str,
+    detail: str,
+    trace: Trace,
+    errors: Sequence[FieldError] = (),
+    *,
+    decline_code: str | None = None,
+    checked_in: CheckedIn | None = None,
 ) -> Answer:
     """Problem details as an answer."""
     status, title = PROBLEMS[code]
@@ -141,20 +153,20 @@ def problem(
             trace_id=trace.trace_id,
             errors=list(errors) or msgspec.UNSET,
             decline_code=decline_code or msgspec.UNSET,
+            checked_in=checked_in or msgspec.UNSET,
         ),
     )
 
 
 def refusal(error: DomainError, trace: Trace) -> Answer:
     """What a command's refusal is answered with."""
-    refused = _as_refused(error, trace)
-    return problem(refused.code, refused.detail, trace, refused.errors)
+    return _told(_as_refused(error, trace), trace)
 
 
 def response_to(error: Exception, trace: Trace) -> web.Response:
     """The response to whatever went wrong."""
     refused = _as_refused(error, trace)
-    response = problem(refused.code, refused.detail, trace, refused.errors).response()
+    response = _told(refused, trace).response()
     response.headers.update(refused.headers)
     if response.status == _UNAUTHORIZED:
         response.headers.setdefault("WWW-Authenticate", CHALLENGE)
@@ -163,12 +175,17 @@ def response_to(error: Exception, trace: Trace) -> web.Response:
     return response
 
 
+def _told(refused: Refused, trace: Trace) -> Answer:
+    return problem(refused.code, refused.detail, trace, refused.errors, checked_in=refused.checked_in)
+
+
 def _as_refused(error: Exception, trace: Trace) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, DomainError):
         errors = [FieldError(error.field, error.message)] if isinstance(error, Invalid) else []
-        return Refused(error.code, str(error), errors=errors)
+        checked_in = CheckedIn(error.at, error.gate) if isinstance(error, TicketUsed) else None
+        return Refused(error.code, str(error), errors=errors, checked_in=checked_in)
     if isinstance(error, web.HTTPException) and error.status in _OF_STATUS:
         kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return Refused(_OF_STATUS[error.status], error.reason, headers=kept)

@@ -6,7 +6,10 @@ Whoever adds a line decides its access here; a test fails for a route it does no
 from __future__ import annotations
 
 from api import (
+    activity,
     bought_tickets,
+    check_in_models,
+    check_ins,
     collection,
     dispute_models,
     disputes,
@@ -126,6 +129,9 @@ ROUTES: tuple[Route, ...] = (
     route("GET", "/api/orders/{order_id}/tickets", bought_tickets.of_order, Access.PARTY,
           "The tickets of a paid order, with the codes that let their bearer in",
           answers={200: models.BoughtTickets}, admin_reads=True, problems=("order_not_found", "unavailable")),
+    route("POST", "/api/check-ins", check_ins.check_in, Access.SELLERS, "Let somebody in with a ticket, once",
+          body=check_in_models.NewCheckIn, answers={201: check_in_models.CheckIn}, takes_key=True,
+          problems=("bad_ticket_code", "order_not_found", "wrong_door", "ticket_used", "ticket_void", *_STORE)),
     route("POST", "/api/payments", payments.pay, Access.PARTY, "Pay an order",
           body=models.NewPayment, answers={201: models.Payment}, takes_key=True,
           problems=("order_not_found", "order_not_open", *DECLINES, "charge_mismatch", "idempotency_in_progress",
@@ -143,6 +149,8 @@ ROUTES: tuple[Route, ...] = (
     route("GET", "/api/analytics/sales", sales.read, Access.SIGNED_IN,
           "What I sold; of an administrator: what everybody sold",
           query=sales_models.SalesQuery, answers={200: sales_models.Sales}, problems=("unavailable",)),
+    route("GET", "/api/activity", activity.read, Access.ANYONE, "How much is going on",
+          answers={200: machine_models.Activity}, problems=("unavailable",)),
     # Machines
     route("GET", "/healthz", health.alive, Access.ANYONE, "Does the process live",
           answers={200: machine_models.Alive}, is_limited=False),

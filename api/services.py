@@ -15,6 +15,7 @@ from adapters.house_key import HouseKey
 from adapters.letters import Letters
 from adapters.passwords import Passwords
 from adapters.settings import Settings
+from adapters.short_codes import ShortCodes
 from adapters.stored_answers import StoredAnswers
 from adapters.stripe_gateway import StripeGateway
 from adapters.ticket_codes import TicketCodes
@@ -33,6 +34,7 @@ from api.ticket_pages import TicketSearch
 from api.turns import Turns
 from domain.actors import Actors
 from domain.marketplace import Marketplace
+from projections.activity import Activity
 from projections.payout_queries import Balance
 from projections.queries import Queries, TicketRow
 from projections.sales import Question, Sales
@@ -51,6 +53,7 @@ class Services:
     pages: SharedReads[TicketSearch, Answer]
     balances: SharedReads[UUID, tuple[Balance, ...]]
     sales: SharedReads[Question, Sales]
+    activity: SharedReads[int, Activity]
     account_looks: AccountLooks
     log: EventLog
     gateway: StripeGateway
@@ -74,6 +77,7 @@ class Services:
     turns: Turns
     live: Board
     ticket_codes: TicketCodes
+    short_codes: ShortCodes
 
 
 SERVICES = web.AppKey("services", Services)

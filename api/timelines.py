@@ -30,7 +30,11 @@ async def timeline(log: EventLog, order: Order, seller_id: UUID | None) -> list[
         if seller_id in (None, item.seller_id):
             until = order.modified_on + CLOCK_SLACK
             events += await log.naming(item.ticket_id, order.id, order.created_on, until, limit=MOST_EVENTS)
-    shown = events if seller_id is None else [seen for event in events if (seen := _sellers(event, seller_id))]
+    shown = events
+    if seller_id is not None:
+        theirs = {item.ticket_id for item in order.items if item.seller_id == seller_id}
+        of_theirs = [event for event in events if getattr(event.data, "ticket_id", None) in (None, *theirs)]
+        shown = [seen for event in of_theirs if (seen := _sellers(event, seller_id))]
     return sorted(shown, key=lambda event: event.position)
 
 

@@ -5,6 +5,7 @@ A refusal is an answer, not a failure: nothing was changed. What HTTP makes of a
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -76,6 +77,30 @@ class OrderDisputed(DomainError):
     """The buyer's bank has asked the money back: nobody moves it until that is decided."""
 
     code = "order_disputed"
+
+
+class TicketUsed(DomainError):
+    """It has let somebody in before."""
+
+    code = "ticket_used"
+
+    def __init__(self, at: datetime, gate: str | None) -> None:
+        where = "" if gate is None else f" at {gate}"
+        super().__init__(f"it was checked in on {at:%Y-%m-%d} at {at:%H:%M:%S} UTC{where}")
+        self.at = at
+        self.gate = gate
+
+
+class TicketVoid(DomainError):
+    """It is the buyer's no more, or never was."""
+
+    code = "ticket_void"
+
+
+class WrongDoor(DomainError):
+    """The ticket is for something else than what this door is for."""
+
+    code = "wrong_door"
 
 
 class AccountMismatch(DomainError):

@@ -8,16 +8,25 @@ the read models are in.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 from uuid import UUID
 
-from domain import order_disputes, order_payouts, order_refunds
+from domain import check_in, order_disputes, order_payouts, order_refunds
 from domain.actors import Actors
 from domain.aggregate import Cause, Stamp, TAggregate
-from domain.errors import Invalid, NotOwner, OrderNotFound, OwnTicket, TicketNotFound, UserNotFound, VersionMismatch
+from domain.errors import (
+    Invalid,
+    NotOwner,
+    OrderNotFound,
+    OwnTicket,
+    TicketNotFound,
+    UserNotFound,
+    VersionMismatch,
+    WrongDoor,
+)
 from domain.listing import Listing
 from domain.order import (
     CANCELLED,
@@ -335,6 +344,39 @@ class Marketplace:
             order_id, ask, lambda work, order: order_refunds.note_refund_failure(order, refund_id, work.stamp)
         )
 
+    # At the door --------------------------------------------------------------------------------------------------
+
+    def check_in(
+        self,
+        order_id: UUID,
+        ticket_id: UUID,
+        number: int,
+        by: UUID,
+        ask: Ask[Order, R],
+        *,
+        gate: str | None = None,
+        admin: bool = False,
+        only: Collection[UUID] | None = None,
+    ) -> Future[R]:
+        """A ticket lets one person in. Its seller's to say, or an administrator's.
+
+        Args:
+            gate: the door, in the words of who stands there.
+            only: the listings this door is for; None: all that are `by`'s to let in.
+
+        Raises `OrderNotFound`, `WrongDoor`, `TicketUsed`, `TicketVoid`.
+        """
+
+        def tell(work: Work, order: Order) -> None:
+            item = next((item for item in order.items if item.ticket_id == ticket_id), None)
+            if item is None or (item.seller_id != by and not admin):
+                raise OrderNotFound(f"there is no order {order.id}")
+            if only is not None and ticket_id not in only:
+                raise WrongDoor(f"it is for {item.title!r}")
+            check_in.check_in(order, item, number, gate, work.stamp)
+
+        return self._tell_order(order_id, ask, tell)
+
     # Payouts and disputes -----------------------------------------------------------------------------------------
 
     def look(self, order_id: UUID, ask: Ask[Order, R]) -> Future[R]:
@@ -497,7 +539,8 @@ def _refund_reason(order: Order, tickets: Sequence[tuple[Ticket, int]], stamp: S
 def _refundable_by(order: Order, by: UUID, *, admin: bool) -> tuple[str, dict[UUID, int]]:
     """As who somebody asks for a refund, and the units they may take back. Raises `OrderNotFound`."""
     if by == order.buyer_id:
-        return "buyer", order_refunds.refundable(order)
+        unused = {item.ticket_id: len(check_in.unused(order, item)) for item in order.items}
+        return "buyer", {ticket_id: quantity for ticket_id, quantity in unused.items() if quantity}
     if any(item.seller_id == by for item in order.items):
         return "seller", order_refunds.refundable(order, by)
     if admin:

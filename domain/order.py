@@ -51,6 +51,18 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckIn:
+    """A ticket that let somebody in."""
+
+    ticket_id: UUID
+    number: int
+    """Which of the order's tickets for the listing, from 1."""
+    at: datetime
+    gate: str | None
+    """The door, in the words of who stood there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What became of a charge on the house's balance at Stripe, in the currency of that balance."""
 
@@ -135,6 +147,7 @@ class Order(Aggregate):
     transfers: tuple[Transfer, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    check_ins: tuple[CheckIn, ...] = ()
 
     # What it knows ------------------------------------------------------------------------------------------------
 

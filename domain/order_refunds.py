@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.aggregate import Event, Stamp, pinned
+from domain.check_in import unused
 from domain.errors import ChargeMismatch, OrderDisputed, OrderNotRefundable, RefundNotAllowed
 from domain.money import Money
 from domain.order import COMPLETED, REFUNDED, Item, Order
@@ -58,8 +59,11 @@ def check_refundable(order: Order) -> None:
 def check_terms(order: Order, wanted: Mapping[UUID, int], now: datetime) -> None:
     """Raises `RefundNotAllowed` when a buyer may not give these back (any more)."""
     for item in order.items:
-        if item.ticket_id in wanted and (item.refund_until is None or now >= item.refund_until):
+        quantity = wanted.get(item.ticket_id, 0)
+        if quantity and (item.refund_until is None or now >= item.refund_until):
             raise RefundNotAllowed(f"{item.title!r} cannot be given back, or not any more: ask its seller")
+        if item.kept >= quantity > len(unused(order, item)):
+            raise RefundNotAllowed(f"{item.title!r}: so many have not been left unused")
 
 
 def refund(order: Order, wanted: Mapping[UUID, int], reason: str, stamp: Stamp) -> None:

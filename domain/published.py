@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from domain import order_disputes, order_payouts, order_refunds
+from domain import check_in, order_disputes, order_payouts, order_refunds
 from domain.aggregate import Cause, Event
 from domain.listing import Listing
 from domain.money import Money
@@ -182,10 +182,21 @@ class OrderExpired:
     """The deadline passed unpaid, or late money found the units gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class CheckInCreated:
+    """A ticket of the order let somebody in."""
+
+    ticket_id: UUID
+    number: int
+    """Which of the order's tickets for this listing, from 1."""
+    gate: str | None
+    """The door, in the words of who stood there."""
+
+
 TicketData = (
     TicketCreated | TicketUpdated | TicketWithdrawn | TicketReserved | TicketReleased | TicketSold | TicketReturned
 )
-OrderData = OrderCreated | OrderAwaitingPayment | OrderCancelled | OrderExpired | MoneyData
+OrderData = OrderCreated | OrderAwaitingPayment | OrderCancelled | OrderExpired | CheckInCreated | MoneyData
 UserData = UserCreated | UserUpdated | UserErased | PayoutAccountCreated | PayoutAccountUpdated
 Data = TicketData | OrderData | UserData
 
@@ -269,6 +280,7 @@ _MAPPINGS: dict[type[Event], _Mapping] = {
         (Order.Cancelled, ORDERS, OrderCancelled, None),
         (Order.Expired, ORDERS, OrderExpired, None),
         (Order.ChargeSettled, ORDERS, ChargeSettled, None),
+        (check_in.CheckInCreated, ORDERS, CheckInCreated, None),
         (order_refunds.Refunded, ORDERS, OrderRefunded, None),
         (order_refunds.RefundCreated, ORDERS, RefundCreated, None),
         (order_refunds.RefundFailed, ORDERS, RefundFailed, None),

@@ -10,6 +10,7 @@ import msgspec
 from domain.order import AWAITING_PAYMENT, CANCELLED, COMPLETED, CREATED, EXPIRED, INTENT_CANCELED
 from domain.published import (
     ORDERS,
+    CheckInCreated,
     OrderAwaitingPayment,
     OrderCancelled,
     OrderCreated,
@@ -132,6 +133,7 @@ _HANDLERS: dict[type, Callable[[Any], Columns]] = {
     TransferCreated: _moved,
     TransferReversalDue: _moved,
     TransferReversed: _moved,
+    CheckInCreated: _nothing,
     DisputeCreated: _nothing,
     DisputeUpdated: _nothing,
     DisputeFundsWithdrawn: _nothing,

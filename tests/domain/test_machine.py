@@ -202,6 +202,15 @@ class MarketMachine(RuleBasedStateMachine):
                 made = RefundMade(refund_id, charge.charge_id, Money(amount, charge.money.currency), None)
                 self.market.note_refund(order_id, made, self.ask())
 
+    @rule(order_id=orders, item=st.integers(0, 1), number=st.integers(0, 3), by=st.sampled_from([SELLER, BUYER]))
+    def somebody_comes_to_the_door(self, order_id: UUID, item: int, number: int, by: UUID) -> None:
+        order = self.find(Order, order_id)
+        ticket_id = order.items[item % len(order.items)].ticket_id
+        before = len(order.check_ins)
+        let_in: Any = self.market.check_in(order_id, ticket_id, number, by, self.ask())
+        assert (let_in is not None) == (len(self.find(Order, order_id).check_ins) > before)
+        assert let_in is None or (by == SELLER and order.status == "completed")
+
     @rule(order_id=orders)
     def payouts_fall_due(self, order_id: UUID) -> None:
         self.market.release_payouts(order_id, self.ask())
@@ -277,6 +286,8 @@ class MarketMachine(RuleBasedStateMachine):
                 assert set(ticket.holds) <= open_orders
         for order in orders:
             self._money_is_somewhere(order)
+            entered = [(known.ticket_id, known.number) for known in order.check_ins]
+            assert len(entered) == len(set(entered)), "each ticket lets one person in"
 
     def _given_away(self, order: Order) -> int:
         """Refunds made at Stripe for which no ticket was taken."""

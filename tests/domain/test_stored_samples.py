@@ -17,6 +17,7 @@ import pytest
 from adapters.cloudevents import decode, encode
 from adapters.event_codec import EventMapper, decode_event
 from domain.aggregate import Cause, Event, Stamp
+from domain.check_in import check_in
 from domain.money import Money
 from domain.order import ChargeFailure, Item, Order, Settlement
 from domain.order_disputes import DisputeWord, note_dispute
@@ -92,6 +93,7 @@ def _examples() -> list[Event]:
     paid.take_charge(money, stamp, terms=terms, payout_at=NOON, refund_reason=None)
     release(paid, {SELLER: "acct_1"}, stamp)
     note_transfer(paid, 1, "tr_1", stamp)
+    check_in(paid, paid.items[0], 1, "Gate A", stamp)
     refund(paid, {ticket.id: 1}, "seller", stamp)
     note_refund(paid, RefundMade("re_1", "ch_1", Money(2500, "EUR"), 1), stamp)
     note_refund_failure(paid, "re_1", stamp)

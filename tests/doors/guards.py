@@ -22,6 +22,7 @@ def guard(name: str, *edits: tuple[str, str, str], tests: tuple[str, ...]) -> Gu
     return Guard(name, edits, tests)
 
 
+CHECK_IN = "tests/api/test_api_check_in.py"
 REFUNDS = "tests/api/test_api_refunds.py"
 ACCESS = "tests/api/test_api_access.py"
 MATRIX = "tests/doors/test_access_matrix.py"
@@ -119,6 +120,41 @@ GUARDS: tuple[Guard, ...] = (
         "a seller refunds what is theirs",
         ("domain/marketplace.py", 'if reason == "seller" and any(', "if False and any("),
         tests=(f"{REFUNDS}::test_a_seller_refunds_only_what_is_theirs",),
+    ),
+    guard(
+        "the seller's own door",
+        ("domain/marketplace.py", "item.seller_id != by and not admin", "False"),
+        tests=(f"{CHECK_IN}::test_only_the_seller_and_the_house_let_in",),
+    ),
+    guard(
+        "another seller's ticket of the same order",
+        (
+            "domain/marketplace.py",
+            "(item.seller_id != by and not admin)",
+            "not (admin or any(i.seller_id == by for i in order.items))",
+        ),
+        tests=(f"{CHECK_IN}::test_one_seller_does_not_let_in_with_anothers_ticket",),
+    ),
+    guard(
+        "what this door is for",
+        ("domain/marketplace.py", "if only is not None and ticket_id not in only", "if False"),
+        tests=(f"{CHECK_IN}::test_a_door_is_for_its_listings",),
+    ),
+    guard(
+        "one ticket, one person",
+        ("domain/check_in.py", "if earlier is not None", "if False"),
+        ("domain/check_in.py", "if number not in unused(order, item)", "if False"),
+        tests=(f"{CHECK_IN}::test_a_code_lets_one_in_and_then_says_when_and_where",),
+    ),
+    guard(
+        "a refunded ticket at the door",
+        ("domain/check_in.py", "if number not in unused(order, item)", "if False"),
+        tests=(f"{CHECK_IN}::test_what_was_refunded_lets_nobody_in",),
+    ),
+    guard(
+        "what proves a typed code",
+        ("adapters/short_codes.py", "if not hmac.compare_digest(mark, self._mark(known))", "if False"),
+        tests=(f"{CHECK_IN}::test_codes_that_are_none",),
     ),
     guard(
         "the terms of refund",

@@ -58,12 +58,15 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/api/orders/{order_id}/disputes"): "-nnyy",
     # An administrator may ask, and gets none: a code lets its bearer in
     ("GET", "/api/orders/{order_id}/tickets"): "-ynny",
+    # At the door: the buyer shows the code, the seller and the house let in
+    ("POST", "/api/check-ins"): "-nnyy",
     ("POST", "/api/payments"): "-ynnn",
     # Payouts: a seller's own
     ("GET", "/api/payouts"): "-yyyy",
     ("POST", "/api/payouts/account"): "-yyyy",
     # Analytics: a seller's own, an administrator's everybody's (tests/api/test_api_sales.py)
     ("GET", "/api/analytics/sales"): "-yyyy",
+    ("GET", "/api/activity"): "yyyyy",
     ("POST", "/api/webhooks/stripe"): "sssss",
     # Machines
     ("GET", "/healthz"): "yyyyy",

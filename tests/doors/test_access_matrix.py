@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from api.route import Access, Route
 from api.routes import ROUTES
 from tests.api.house import Answer, House
-from tests.api.test_api_access import OTHER, OWNER, SELLER, Scene, ask, body_of, scene_of
+from tests.api.test_api_access import OTHER, OWNER, SELLER, Scene, ask, body_of, code_of, scene_of
 from tests.api.test_api_webhooks import sign
 from tests.doors.matrix import MATRIX, ROLES
 
@@ -80,6 +80,8 @@ async def ask_for(scene: Scene, route: Route, order_id: str, query: str = "") ->
     body = body_of(route, scene)
     if body is not None and "order_id" in body:
         body["order_id"] = order_id
+    if route.name == "check_ins.check_in":
+        body = {"code": code_of(scene, UUID(order_id))}
     return await scene.house.call(route.method, f"/{path}{query}", body, token=scene.people[OTHER].token)
 
 

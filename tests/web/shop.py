@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,8 +91,8 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(house: House, matches: int = 30) -> AsyncIterator[Shop]:
-    """A shop with so many of the demo's matches."""
+async def opened(house: House, matches: int = 30, switches: Sequence[str] = ()) -> AsyncIterator[Shop]:
+    """A shop with so many of the demo's matches; `switches` are Chromium's."""
     seller = await house.person("seller")
     bodies = world_cup.listings(datetime.now(UTC))[:matches]
     listed = [await house.listing(seller, **body) for body in bodies]
@@ -102,7 +102,7 @@ async def opened(house: House, matches: int = 30) -> AsyncIterator[Shop]:
         async with async_playwright() as playwright:
             assert CHROMIUM is not None
             # As root, as in a container, Chromium has no sandbox of its own; it meets nothing but our pages.
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *switches])
             shop = Shop(house, browser, seller, listed, working)
             yield shop
             await browser.close()

@@ -18,8 +18,10 @@ from PIL import Image
 from playwright.async_api import Page, expect
 
 from tests.api.house import PASSWORD
+from tests.api.test_api_check_in import tickets_of
+from tests.api.test_api_refunds import bought
 from tests.web.measures import Measured, measure
-from tests.web.shop import Shop
+from tests.web.shop import WIDE, Shop
 from tests.web.test_web_import import CSV
 
 PHONE = {"width": 390, "height": 844}
@@ -169,9 +171,34 @@ async def _a_sellers_pages(album: Album) -> None:
     await page.set_input_files("#csv", {"name": "rows.csv", "mimeType": "text/csv", "buffer": CSV.encode()})
     await expect(page.locator("caption")).to_be_visible()
     await album.take(page, "import")
+    await _a_doors_pages(album, page)
     await page.goto("/board")
     await expect(page.locator("table")).to_be_visible()
     await album.take(page, "board")
+
+
+async def _a_doors_pages(album: Album, page: Page) -> None:
+    house = album.shop.house
+    buyer = await house.person("buyer")
+    order = await bought(house, buyer, (album.shop.matches[0], 3))
+    codes = [ticket["short_code"] for ticket in await tickets_of(house, buyer, order)]
+    await page.goto("/check-in")
+    await expect(page.locator("#code")).to_be_focused()
+    await album.take(page, "door")
+    await page.fill("#gate", "Gate A")
+    for code, said in ((codes[0], "Come in"), (codes[1], "Come in"), (codes[0], "Used before")):
+        await page.fill("#code", code)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".said")).to_have_text(said)
+        await expect(page.locator("#code")).to_have_value("")
+    await album.take(page, "check-in-used")
+    await page.set_viewport_size(PHONE)
+    await page.fill("#code", codes[2])
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said")).to_have_text("Come in")
+    await album.take(page, "phone-check-in", dark=True)
+    await _fits(page, "check-in")
+    await page.set_viewport_size(WIDE)
 
 
 async def _on_a_phone(album: Album, ticket_id: str) -> None:
@@ -216,6 +243,7 @@ async def test_every_page_is_light_and_soon_there(shop: Shop, tmp_path: Path) ->
         "my tickets": "/my-tickets",
         "sell": "/sell",
         "account": "/account",
+        "check-in": "/check-in",
         "board": "/board",
     }
     for name, path in paths.items():

@@ -4,7 +4,7 @@ import { fill, make, makeSvg, one } from "./dom.js";
 import { get, toSignIn } from "./api.js";
 import { name } from "./session.js";
 import { correction, generate } from "./qr.js";
-import { longTime, refusal } from "./words.js";
+import { longTime, refusal, shortTime } from "./words.js";
 
 const content = one("#content");
 const PAGES = 5; // of a hundred orders each: more is a dealer's, who has the API
@@ -40,7 +40,9 @@ function card(ticket) {
         make("div", {}, make("dt", {}, "Where"), make("dd", {}, ticket.event.venue)),
         make("div", {}, make("dt", {}, "Ticket"), make("dd", {}, which))),
       make("p", { class: "small no-print" }, make("a", { href: `/tickets/${ticket.ticket_id}/event.ics`, download: true }, "Add to calendar"))),
-    qr(ticket.code, `The code of ticket ${which}, ${ticket.title}`));
+    ticket.checked_in
+      ? make("p", { class: "used" }, make("b", {}, "Used"), `${shortTime(ticket.checked_in.at)}${ticket.checked_in.gate ? `, ${ticket.checked_in.gate}` : ""}`)
+      : make("div", { class: "code" }, qr(ticket.code, `The code of ticket ${which}, ${ticket.title}`), make("p", { class: "short-code" }, ticket.short_code)));
 }
 
 /** The ids of one's paid orders; the one that the page was asked for is among them, also if lists do not know it yet. */
