@@ -106,7 +106,7 @@ async def test_writers_of_one_partition_wait_for_each_other_before_they_hold_a_r
     async with await psycopg.AsyncConnection.connect(database_url) as other:
         await other.execute("UPDATE checkpoints SET position = 6")
         writing = asyncio.create_task(writer.write([user(2, base=1, admin=True)], [], {0: 7}))
-        while not await (await other.execute(_WAITING)).fetchone():
+        while not await (await other.execute(_WAITING)).fetchone():  # noqa: ASYNC110 - it is the database that is asked
             await asyncio.sleep(0.01)
         await other.execute("SELECT FROM user_status WHERE id = %s FOR UPDATE NOWAIT", (SOMEBODY,))
     await writing
