@@ -15,7 +15,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from cli.embedded.console import Console, PartFailedError
+from cli.embedded.console import Console, PartFailedError, shown
 from cli.supervisor import Part, Supervisor
 
 POM = Path(__file__).with_name("pom.xml")
@@ -73,7 +73,7 @@ def fetch(libs: Path, supervisor: Supervisor, console: Console) -> None:
     """
     if complete(libs):
         return
-    console.say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven, once: {JARS} jars, {MEGABYTES} MB, into {libs}")
+    console.say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven, once: {JARS} jars, {MEGABYTES} MB, into {shown(libs)}")
     partial = libs.with_name(f"{libs.name}.part-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.settings import SettingsError
-from cli.embedded.console import Console, PartFailedError
+from cli.embedded.console import Console, PartFailedError, shown
 from cli.supervisor import Part, Supervisor
 
 MAJOR_VERSION = "18"
@@ -89,7 +89,7 @@ def prepare(cluster: Cluster, supervisor: Supervisor, console: Console) -> None:
         _own(cluster.sockets, cluster.user)
     if exists(cluster):
         return
-    console.say(f"making a PostgreSQL {MAJOR_VERSION} cluster in {cluster.data}")
+    console.say(f"making a PostgreSQL {MAJOR_VERSION} cluster in {shown(cluster.data)}")
     fresh = cluster.data.with_name("postgres.new")
     shutil.rmtree(fresh, ignore_errors=True)
     _own(fresh, cluster.user)
