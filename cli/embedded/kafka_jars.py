@@ -73,7 +73,8 @@ def fetch(libs: Path, supervisor: Supervisor, console: Console) -> None:
     """
     if complete(libs):
         return
-    console.say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven, once: {JARS} jars, {MEGABYTES} MB, into {shown(libs)}")
+    where = shown(libs)
+    console.say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven, once: {JARS} jars, {MEGABYTES} MB, into {where}")
     partial = libs.with_name(f"{libs.name}.part-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
