@@ -92,15 +92,20 @@ async function canScan() {
 
 // The page -------------------------------------------------------------------------------------------------------------
 
-async function begin() {
+/** Puts what there is to choose into the list of doors. */
+async function fillDoors(door, doors) {
   const { currentUser } = user() ? { currentUser: user() } : await get("/users/currentuser");
   if (!currentUser) {
     toSignIn();
     return;
   }
-  const doors = await events(currentUser.id);
-  const door = make("select", { id: "door" }, make("option", { value: "" }, "Everything I may let in"),
-    doors.map(({ event }, at) => make("option", { value: at }, `${event.name}, ${event.venue}, ${shortTime(event.starts_at)}`)));
+  doors.push(...(await events(currentUser.id)));
+  door.append(...doors.map(({ event }, at) => make("option", { value: at }, `${event.name}, ${event.venue}, ${shortTime(event.starts_at)}`)));
+}
+
+async function begin() {
+  const doors = [];
+  const door = make("select", { id: "door" }, make("option", { value: "" }, "Everything I may let in"));
   const gate = make("input", { id: "gate", maxlength: 60, autocomplete: "off", placeholder: "Gate A", value: localStorage.getItem(GATE) ?? "" });
   gate.addEventListener("input", () => localStorage.setItem(GATE, gate.value.trim()));
   const code = make("input", { id: "code", required: true, maxlength: 300, autocomplete: "off", autocapitalize: "characters", spellcheck: "false", placeholder: "K7QM-4P2X-9DHJ" });
@@ -186,10 +191,11 @@ async function begin() {
       make("div", { class: "field" }, make("label", { for: "door" }, "This door is for"), door),
       make("div", { class: "field" }, make("label", { for: "gate" }, "Its name"), gate),
       make("h2", {}, "Who came"), tally, before)));
+  code.focus();
   const cameraReads = await canScan();
   scan.hidden = !cameraReads;
   noCamera.hidden = cameraReads;
-  code.focus();
+  await fillDoors(door, doors);
 }
 
 if (name() === null) toSignIn();

@@ -61,7 +61,8 @@ async function paidOrders() {
 
 async function show() {
   const tickets = [];
-  for (const id of await paidOrders()) tickets.push(...(await get(`/orders/${id}/tickets`)).items);
+  const found = await Promise.all([...(await paidOrders())].map((id) => get(`/orders/${id}/tickets`)));
+  for (const { items } of found) tickets.push(...items);
   tickets.sort((a, b) => a.event.starts_at.localeCompare(b.event.starts_at));
   if (tickets.length === 0) {
     fill(content, make("p", { class: "lead" }, "No tickets yet. What you buy is here, ready for the door."), make("p", {}, make("a", { class: "button", href: "/" }, "Find your seat")));
