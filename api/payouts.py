@@ -12,8 +12,8 @@ from domain.errors import UserNotFound
 from domain.marketplace import Ask
 from domain.user import PayoutAccount, User
 
-PAGE = "/#payouts"
-"""Where the pages show a seller's payouts; Stripe sends them back there."""
+PAGE = "/sell#money"
+"""Where the pages show a seller's money (web/static/money.js); Stripe sends them back there."""
 
 
 async def read(call: Call) -> web.Response:

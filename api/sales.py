@@ -65,6 +65,7 @@ def _shown(question: Question, found: Sales, titles: Mapping[UUID, str]) -> sale
     totals = found.totals()
     nothing = Sums(0, 0, 0, 0, 0, 0)
     return sales_models.Sales(
+        seller_id=question.seller_id,
         since=question.since,
         until=question.until,
         interval=question.interval,
@@ -73,7 +74,9 @@ def _shown(question: Question, found: Sales, titles: Mapping[UUID, str]) -> sale
             for currency in sorted(totals.keys() | found.owed.keys())
         ],
         series=[
-            sales_models.SalesStep(start, currency, of.tickets, of.gross, of.refunded, of.fees, of.net)
+            sales_models.SalesStep(
+                start, currency, of.tickets, of.gross, of.refunded, of.fees, of.net, _paid_out(question, of)
+            )
             for start, currency, of in found.steps
         ],
         tickets=[
@@ -86,7 +89,6 @@ def _shown(question: Question, found: Sales, titles: Mapping[UUID, str]) -> sale
 
 
 def _total(question: Question, found: Sales, currency: str, sums: Sums) -> sales_models.SalesTotal:
-    of_one_listing = question.ticket_id is not None
     return sales_models.SalesTotal(
         currency=currency,
         orders=found.orders.get(currency, 0),
@@ -95,6 +97,11 @@ def _total(question: Question, found: Sales, currency: str, sums: Sums) -> sales
         fees=sums.fees,
         refunded=sums.refunded,
         net=sums.net,
-        paid_out=None if of_one_listing else sums.paid_out,
-        owed=None if of_one_listing else found.owed.get(currency, 0),
+        paid_out=_paid_out(question, sums),
+        owed=None if question.ticket_id is not None else found.owed.get(currency, 0),
     )
+
+
+def _paid_out(question: Question, sums: Sums) -> int | None:
+    # Sellers are paid for an order as a whole: of one listing nobody can say.
+    return None if question.ticket_id is not None else sums.paid_out

@@ -61,6 +61,9 @@ class SalesStep(View):
     refunded: Minor
     fees: Minor
     net: Minor
+    paid_out: Annotated[
+        Minor | None, Meta(description="Less what came back, so it may be below 0; null with `ticket_id`.")
+    ]
 
 
 class TicketSales(View):
@@ -76,6 +79,7 @@ class TicketSales(View):
 
 
 class Sales(View):
+    seller_id: Annotated[UUID | None, Meta(description="Whose; null: everybody's, as an administrator sees them.")]
     since: datetime = field(name="from")
     until: datetime = field(name="to")
     interval: Interval

@@ -140,7 +140,7 @@ async def test_a_seller_opens_one_account_and_gets_a_link_each_time(open_house: 
             async with browser.get(first.body["url"]) as page:
                 assert page.status == 200
             async with browser.get(first.body["url"], allow_redirects=False) as back:
-                assert back.headers["Location"] == "https://tickets.example.org/#payouts"
+                assert back.headers["Location"] == "https://tickets.example.org/sell#money"
 
 
 async def test_two_at_once_open_one_account(house: House) -> None:

@@ -71,7 +71,8 @@ async def test_sales_refunds_and_payouts(open_house: OpenHouse) -> None:
         start = datetime.fromisoformat(step.pop("start"))
         assert (start.hour, start.minute) == (0, 0)
         assert step == {
-            "currency": "EUR", "tickets": 4, "gross": 10_000, "refunded": 2_500, "fees": 750, "net": 6_750
+            "currency": "EUR", "tickets": 4, "gross": 10_000, "refunded": 2_500, "fees": 750, "net": 6_750,
+            "paid_out": 9_000,
         }  # fmt: skip
         assert found["tickets"] == [
             {
@@ -97,6 +98,7 @@ async def test_a_seller_sees_their_own_and_an_administrator_all(open_house: Open
         admin = await administrator(house)
         for who, gross, tickets in ((one, 2_500, [first]), (other, 5_000, [second]), (admin, 7_500, [second, first])):
             found = await sold(house, who)
+            assert found["seller_id"] == (None if who is admin else who.id)
             assert [of["gross"] for of in found["totals"]] == [gross]
             assert [of["ticket_id"] for of in found["tickets"]] == [ticket["id"] for ticket in tickets]
         assert (await sold(house, one, f"?ticket_id={second['id']}"))["totals"] == []
@@ -105,7 +107,9 @@ async def test_a_seller_sees_their_own_and_an_administrator_all(open_house: Open
 async def test_one_listing_and_one_currency(open_house: OpenHouse) -> None:
     async with open_house(terms=Terms()) as house:
         seller, _, ticket, _ = await sale(house, 1)
-        (of_ticket,) = (await sold(house, seller, f"?ticket_id={ticket['id']}&currency=EUR"))["totals"]
+        found = await sold(house, seller, f"?ticket_id={ticket['id']}&currency=EUR")
+        (of_ticket,), (step,) = found["totals"], found["series"]
+        assert (step["gross"], step["paid_out"]) == (2_500, None)
         assert of_ticket == total(orders=1, tickets=1, gross=2_500, net=2_500, paid_out=None, owed=None)
         assert (await sold(house, seller, f"?ticket_id={uuid4()}"))["totals"] == []
         assert (await sold(house, seller, "?currency=USD"))["totals"] == []

@@ -1,4 +1,4 @@
-// One's listings: list, edit, withdraw, and what has happened to each.
+// One's listings: list, edit, withdraw, and what has happened to each; and what they bring.
 
 import { all, announce, busily, fill, make, makeSvg, one, trouble } from "./dom.js";
 import { get, newKey, patch, post, remove, toSignIn } from "./api.js";
@@ -180,6 +180,20 @@ function keepLive() {
   unwatch = watch([...shown.keys()].slice(0, 50), (listing) => show(shown.get(listing.id), listing));
 }
 
+// Money ----------------------------------------------------------------------------------------------------------------
+
+/** The section; it comes after the listings, and Stripe sends sellers back to it. */
+function moneySection(listed) {
+  const title = make("h2", { id: "money-title" }, "Money");
+  // Room is kept only where there is something to come.
+  const isSold = listed.some(({ sold }) => sold > 0);
+  const section = make("section", { id: "money", class: "stack", "aria-labelledby": "money-title", "aria-busy": isSold && "true" }, title);
+  import("./money.js").then(({ showMoney }) => showMoney(section))
+    .catch((problem) => fill(section, title, make("p", { class: "note bad", role: "alert" }, refusal(problem))))
+    .then(() => location.hash === "#money" && section.scrollIntoView());
+  return section;
+}
+
 async function begin() {
   const { currentUser } = user() ? { currentUser: user() } : await get("/users/currentuser");
   if (!currentUser) {
@@ -216,7 +230,7 @@ async function begin() {
     keepLive();
   } }, "Older listings");
   more.hidden = !page.next_cursor;
-  fill(content, make("div", {}, offer, imported), make("h2", {}, "Your listings"), page.items.length === 0 && make("p", { class: "found" }, "What you list is here, with every ticket sold as it is sold."), listings, make("p", { class: "more" }, more));
+  fill(content, make("div", {}, offer, imported), moneySection(page.items), make("h2", {}, "Your listings"), page.items.length === 0 && make("p", { class: "found" }, "What you list is here, with every ticket sold as it is sold."), listings, make("p", { class: "more" }, more));
   keepLive();
 }
 

@@ -10,10 +10,14 @@ export function places(currency) {
 }
 
 export function money({ amount, currency }) {
-  if (amount === 0) return "free";
+  return amount === 0 ? "free" : sum({ amount, currency });
+}
+
+/** A sum of what was paid, of which 0 and less than 0 are some, too: `€0.00`, `−€18.00`. */
+export function sum({ amount, currency }) {
   const digits = places(currency);
-  const text = (amount / 10 ** digits).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  return (SYMBOLS[currency] ?? `${currency}\u00a0`) + text;
+  const text = (Math.abs(amount) / 10 ** digits).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return (amount < 0 ? "−" : "") + (SYMBOLS[currency] ?? `${currency}\u00a0`) + text;
 }
 
 /** Minor units of what somebody wrote, such as `45.50`; null if it is no amount. */
