@@ -99,7 +99,8 @@ async def test_another_time_and_another_currency(shop: Shop) -> None:
 
 
 async def test_who_sold_nothing_gets_an_account_at_stripe(shop: Shop, tmp_path: Path) -> None:
-    page = await shop.window("Sam")
+    # So low that the section is not seen unless one is led to it.
+    page = await shop.window("Sam", viewport=PHONE)
     await page.goto("/sell")
     money = page.locator("#money")
     await expect(money).to_contain_text("Nothing sold yet")

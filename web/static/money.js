@@ -121,10 +121,10 @@ const WHEN = { at_once: "as soon as a buyer has paid", after_event: "after the e
 
 /** How the account stands, and what its button is called; without one there is nothing to do. */
 function stands(account) {
-  if (!account) return ["You have no account there yet; until then your money waits.", "Open an account at Stripe"];
+  if (!account) return ["You have no account there yet; until you have one, your money waits.", "Open an account at Stripe"];
   if (account.transfers_enabled && account.payouts_enabled) return ["Your account there can be paid."];
   if (account.details_submitted) return ["Stripe has been told all it first asked for, but your account cannot be paid yet.", "See what Stripe needs"];
-  return ["Stripe does not know enough of you yet; until then your money waits.", "Go on at Stripe"];
+  return ["Stripe does not know enough of you yet; until it does, your money waits.", "Go on at Stripe"];
 }
 
 function accountLine({ account, timing, fee_bps: fee }) {
