@@ -95,9 +95,10 @@ class Client:
         self._url = url
         self._recorder = recorder
         self._chance = random.Random(f"{seed} patience")
-        # A new connection each time: on a kept one aiohttp silently repeats a DELETE whose answer was cut off, and
-        # then one line of the history would be two requests.
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0))
+        # aiohttp silently repeats a DELETE whose answer was cut off, on a new connection as on a kept one, and then one
+        # line of the history would be two requests. It has no public way to say no.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         """No request may follow."""
