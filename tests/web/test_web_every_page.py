@@ -169,7 +169,7 @@ async def _a_sellers_pages(album: Album) -> None:
     await page.click("summary:has-text('List tickets')")
     await page.click("summary:has-text('Import')")
     await page.set_input_files("#csv", {"name": "rows.csv", "mimeType": "text/csv", "buffer": CSV.encode()})
-    await expect(page.locator("caption")).to_be_visible()
+    await expect(page.locator(".import caption")).to_be_visible()
     await album.take(page, "import")
     await _a_doors_pages(album, page)
     await page.goto("/board")
