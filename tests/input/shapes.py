@@ -120,8 +120,10 @@ def _leaves(info: inspect.StructType, place: Place) -> Iterator[Leaf]:
             yield Leaf(here, kinds)
         for kind in inner:
             if isinstance(kind, inspect.ListType):
-                assert isinstance(kind.item_type, inspect.StructType)
-                yield from _leaves(kind.item_type, (*here, 0))
+                if isinstance(kind.item_type, inspect.StructType):
+                    yield from _leaves(kind.item_type, (*here, 0))
+                else:
+                    yield Leaf((*here, 0), tuple(_kinds(kind.item_type)))
             else:
                 yield from _leaves(kind, here)
 
@@ -132,8 +134,7 @@ def _objects(info: inspect.StructType, place: Place) -> Iterator[tuple[Place, fr
         for kind in _kinds(field.type):
             if isinstance(kind, inspect.StructType):
                 yield from _objects(kind, (*place, field.encode_name))
-            elif isinstance(kind, inspect.ListType):
-                assert isinstance(kind.item_type, inspect.StructType)
+            elif isinstance(kind, inspect.ListType) and isinstance(kind.item_type, inspect.StructType):
                 yield from _objects(kind.item_type, (*place, field.encode_name, 0))
 
 
