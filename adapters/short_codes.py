@@ -21,8 +21,8 @@ _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _MEANT = str.maketrans("ILO", "110", " -")
 _BITS = 5
 _PLACE_BITS, _NUMBER_BITS = 5, 7
-_LEAST, _MOST, _MARK = 7, 13, 5
-"""Characters: of the number, and of what proves it. 25 bits are few for a secret, and enough for what is tried at a
+_LEAST, _MOST, _MARK = 7, 15, 5
+"""Characters: of the number (15 hold any position of a log), and of what proves it. 25 bits are few for a secret, and enough for what is tried at a
 door, by somebody signed in, against the tickets of that door."""
 
 

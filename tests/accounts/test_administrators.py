@@ -17,6 +17,7 @@ FIELDS = ("admin", "adm", "is_admin", "isAdmin", "role", "roles", "erased", "use
 ID = "11111111-1111-4111-8111-111111111111"
 BODIES: dict[str, Any] = {
     "refunds.refund": {},
+    "check_ins.check_in": {"code": "x"},
     "signing_in.sign_up": {"email": "new@example.org", "password": PASSWORD, "name": "x"},
     "signing_in.sign_in": {"email": "new@example.org", "password": PASSWORD},
     "signing_in.refresh": {"refresh_token": "x"},
