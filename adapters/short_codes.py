@@ -22,8 +22,8 @@ _MEANT = str.maketrans("ILO", "110", " -")
 _BITS = 5
 _PLACE_BITS, _NUMBER_BITS = 5, 7
 _LEAST, _MOST, _MARK = 7, 15, 5
-"""Characters: of the number (15 hold any position of a log), and of what proves it. 25 bits are few for a secret, and enough for what is tried at a
-door, by somebody signed in, against the tickets of that door."""
+"""Characters: of the number (15 hold any position of a log), and of what proves it. 25 bits are few for a secret, and
+enough for what is tried at a door, by somebody signed in, against the tickets of that door."""
 
 
 @dataclass(frozen=True, slots=True)
