@@ -27,7 +27,9 @@ from tests.web.test_web_import import CSV
 PHONE = {"width": 390, "height": 844}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MAX_BYTES, MAX_FIRST_MS, MAX_LARGEST_MS, MAX_SHIFT = 100_000, 1_000, 2_500, 0.1
-"""100 KB a page, its content within a second; largest paint and layout shift as web.dev calls good."""
+"""100 KB a page; on the phone its first paint within a second, largest paint and layout shift as web.dev calls good."""
+MAX_CONTENT_MS = 1_000 * 1.25
+"""Its content is to be there within a second (docs/pages has the figures); a busy machine gets a quarter more."""
 
 MAX_PICTURE_BYTES = 150_000
 
@@ -254,6 +256,8 @@ async def test_every_page_is_light_and_soon_there(shop: Shop, tmp_path: Path) ->
             figures[name] = await measure(tab, path, slower=slower)
             await tab.close()
     _write(measured, on_phone)
+    for name, one in measured.items():
+        assert one.largest_ms < MAX_CONTENT_MS, (name, one)
     for name, one in (*measured.items(), *on_phone.items()):
         assert one.bytes < MAX_BYTES, (name, one)
         assert one.first_ms < MAX_FIRST_MS, (name, one)
