@@ -1,6 +1,8 @@
 // Calls of the API.
 
-import { forget, remember, sessionHeaders, token } from "./session.js";
+import { fill, make } from "./dom.js";
+import { forget, name, remember, sessionHeaders, token, user } from "./session.js";
+import { refusal } from "./words.js";
 
 /** What the API refused, with its `code`; status 0: it was not reached. */
 export class Problem extends Error {
@@ -63,6 +65,21 @@ export const post = async (path, body, key) => (await ask("POST", path, { body, 
 export const patch = async (path, body) => (await ask("PATCH", path, { body })).body;
 export const remove = async (path) => (await ask("DELETE", path)).body;
 
+/** A list's items, of so many pages of a hundred at most, and whether there are more. */
+export async function listAll(path, pages) {
+  const items = [];
+  let cursor = "";
+  for (let page = 0; page < pages && cursor !== null; page += 1) {
+    const found = await get(`${path}?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    items.push(...found.items);
+    cursor = found.next_cursor;
+  }
+  return { items, more: cursor !== null };
+}
+
+/** Who is signed in, asked of the API only where this tab does not know; null for nobody. */
+export const currentUser = async () => user() ?? (await get("/users/currentuser")).currentUser;
+
 /** Signs in or up; the refresh token comes as a cookie. */
 export async function enter(path, body) {
   const { body: answer } = await read(await send("POST", path, { body, session: true }));
@@ -78,4 +95,13 @@ export async function signOut() {
 /** To the page where one signs in, and back here afterwards. */
 export function toSignIn(back = location.pathname + location.search) {
   location.assign(`/signin?next=${encodeURIComponent(back)}`);
+}
+
+/** Fills a page that is somebody's own: who is not signed in is sent to do so, and what goes wrong is said in its place. */
+export function fillOwn(content, begin) {
+  if (name() === null) {
+    toSignIn();
+    return;
+  }
+  begin().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
 }

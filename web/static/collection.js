@@ -1,10 +1,9 @@
 // The listings one has collected, with their counts live.
 
 import { all, announce, fill, make, one } from "./dom.js";
-import { get, remove, toSignIn } from "./api.js";
-import { name } from "./session.js";
+import { fillOwn, get, remove } from "./api.js";
 import { show, watch } from "./live.js";
-import { availability, localise, money, refusal, shortTime } from "./words.js";
+import { availability, localise, money, shortTime } from "./words.js";
 
 const content = one("#content");
 const list = make("ol", { class: "listings" });
@@ -58,5 +57,4 @@ async function begin() {
   fill(content, list, make("p", { class: "more" }, more));
 }
 
-if (name() === null) toSignIn();
-else begin().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
+fillOwn(content, begin);

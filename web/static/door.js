@@ -1,8 +1,7 @@
 // At the door: a code is scanned or typed, and lets one person in.
 
 import { announce, busily, fill, make, one } from "./dom.js";
-import { get, newKey, post, toSignIn } from "./api.js";
-import { name, user } from "./session.js";
+import { currentUser, fillOwn, listAll, newKey, post, toSignIn } from "./api.js";
 import { count, longTime, refusal, shortTime } from "./words.js";
 
 const content = one("#content");
@@ -46,14 +45,9 @@ function refused(problem) {
 /** The events of one's listings that are not over: what each door may be for. */
 async function events(id) {
   const found = new Map();
-  let cursor = "";
-  for (let page = 0; page < PAGES && cursor !== null; page += 1) {
-    const { items, next_cursor: next } = await get(`/users/${id}/tickets?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    for (const { id: ticket, event } of items) {
-      const key = JSON.stringify([event.name, event.venue, event.starts_at]);
-      if (Date.parse(event.starts_at) > Date.now() - OVER_MS) found.set(key, { event, tickets: [...(found.get(key)?.tickets ?? []), ticket] });
-    }
-    cursor = next;
+  for (const { id: ticket, event } of (await listAll(`/users/${id}/tickets`, PAGES)).items) {
+    const key = JSON.stringify([event.name, event.venue, event.starts_at]);
+    if (Date.parse(event.starts_at) > Date.now() - OVER_MS) found.set(key, { event, tickets: [...(found.get(key)?.tickets ?? []), ticket] });
   }
   return [...found.values()].filter(({ tickets }) => tickets.length <= MOST_LISTINGS).sort((a, b) => a.event.starts_at.localeCompare(b.event.starts_at));
 }
@@ -94,12 +88,12 @@ async function canScan() {
 
 /** Puts what there is to choose into the list of doors. */
 async function fillDoors(door, doors) {
-  const { currentUser } = user() ? { currentUser: user() } : await get("/users/currentuser");
-  if (!currentUser) {
+  const seller = await currentUser();
+  if (!seller) {
     toSignIn();
     return;
   }
-  doors.push(...(await events(currentUser.id)));
+  doors.push(...(await events(seller.id)));
   door.append(...doors.map(({ event }, at) => make("option", { value: at }, `${event.name}, ${event.venue}, ${shortTime(event.starts_at)}`)));
 }
 
@@ -198,5 +192,4 @@ async function begin() {
   await fillDoors(door, doors);
 }
 
-if (name() === null) toSignIn();
-else begin().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
+fillOwn(content, begin);

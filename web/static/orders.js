@@ -1,9 +1,8 @@
 // One's orders, newest first.
 
 import { announce, fill, make, one } from "./dom.js";
-import { get, toSignIn } from "./api.js";
-import { name } from "./session.js";
-import { money, plural, refusal, shortTime } from "./words.js";
+import { fillOwn, get } from "./api.js";
+import { money, plural, shortTime } from "./words.js";
 
 const content = one("#content");
 
@@ -48,5 +47,4 @@ async function show() {
   fill(content, list, make("p", { class: "more" }, more));
 }
 
-if (name() === null) toSignIn();
-else show().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
+fillOwn(content, show);

@@ -1,8 +1,7 @@
 // One's listings: list, edit, withdraw, and what has happened to each; and what they bring.
 
 import { all, announce, busily, fill, make, makeSvg, one, trouble } from "./dom.js";
-import { get, newKey, patch, post, remove, toSignIn } from "./api.js";
-import { name, user } from "./session.js";
+import { currentUser, fillOwn, get, listAll, newKey, patch, post, remove, toSignIn } from "./api.js";
 import { show, watch } from "./live.js";
 import { availability, count, minorUnits, money, places, plural, refusal, shortTime } from "./words.js";
 
@@ -105,17 +104,11 @@ function plot(items, quantity) {
 
 async function history(listing, place) {
   const list = make("ol", { class: "timeline" });
-  const items = [];
-  let next = "";
-  for (let page = 0; page < PAGES && next !== null; page += 1) {
-    const found = await get(`/tickets/${listing.id}/history?limit=100${next && `&cursor=${encodeURIComponent(next)}`}`);
-    items.push(...found.items);
-    next = found.next_cursor;
-  }
+  const { items, more } = await listAll(`/tickets/${listing.id}/history`, PAGES);
   list.append(...items.map((event) => make("li", { "data-type": event.type },
     make("time", { datetime: event.time }, shortTime(event.time)), " ",
     make("span", {}, (HAPPENED[event.type] ?? (() => event.type))(event.data)))));
-  fill(place, plot(items, listing.quantity), list, next && make("p", { class: "hint" }, `These are the first ${count(items.length)}; the API has all of them.`));
+  fill(place, plot(items, listing.quantity), list, more && make("p", { class: "hint" }, `These are the first ${count(items.length)}; the API has all of them.`));
 }
 
 // A listing --------------------------------------------------------------------------------------------------------------
@@ -195,12 +188,12 @@ function moneySection(listed) {
 }
 
 async function begin() {
-  const { currentUser } = user() ? { currentUser: user() } : await get("/users/currentuser");
-  if (!currentUser) {
+  const seller = await currentUser();
+  if (!seller) {
     toSignIn();
     return;
   }
-  let page = await get(`/users/${currentUser.id}/tickets?limit=20`);
+  let page = await get(`/users/${seller.id}/tickets?limit=20`);
   listings.append(...page.items.map(row));
   let key = newKey();
   const offer = make("details", { open: page.items.length === 0 }, make("summary", {}, "List tickets"),
@@ -224,7 +217,7 @@ async function begin() {
   // What is changed in the form is another listing.
   offer.addEventListener("input", () => { key = newKey(); });
   const more = make("button", { class: "button quiet", type: "button", onclick: async () => {
-    page = await get(`/users/${currentUser.id}/tickets?limit=20&cursor=${encodeURIComponent(page.next_cursor)}`);
+    page = await get(`/users/${seller.id}/tickets?limit=20&cursor=${encodeURIComponent(page.next_cursor)}`);
     listings.append(...page.items.map(row));
     more.hidden = !page.next_cursor;
     keepLive();
@@ -234,5 +227,4 @@ async function begin() {
   keepLive();
 }
 
-if (name() === null) toSignIn();
-else begin().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
+fillOwn(content, begin);

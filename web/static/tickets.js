@@ -1,10 +1,9 @@
 // The tickets one has bought: each with its code, to show at the door or to print.
 
 import { fill, make, makeSvg, one } from "./dom.js";
-import { get, toSignIn } from "./api.js";
-import { name } from "./session.js";
+import { fillOwn, get, listAll } from "./api.js";
 import { correction, generate } from "./qr.js";
-import { longTime, refusal, shortTime } from "./words.js";
+import { longTime, shortTime } from "./words.js";
 
 const content = one("#content");
 const PAGES = 5; // of a hundred orders each: more is a dealer's, who has the API
@@ -49,13 +48,7 @@ function card(ticket) {
 async function paidOrders() {
   const asked = new URLSearchParams(location.search).get("order");
   const found = new Set(/^[0-9a-f-]{36}$/.test(asked) ? [asked] : []);
-  let cursor = "";
-  for (let page = 0; page < PAGES; page += 1) {
-    const { items, next_cursor: next } = await get(`/orders?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    for (const order of items) if (order.status === "completed") found.add(order.id);
-    if (!next) break;
-    cursor = next;
-  }
+  for (const order of (await listAll("/orders", PAGES)).items) if (order.status === "completed") found.add(order.id);
   return found;
 }
 
@@ -77,5 +70,4 @@ async function show() {
     past.length > 0 && make("details", { class: "no-print" }, make("summary", {}, "Past events"), make("ul", { class: "tickets" }, past.map(card))));
 }
 
-if (name() === null) toSignIn();
-else show().catch((problem) => (problem.code === "unauthenticated" ? toSignIn() : fill(content, make("p", { class: "note bad", role: "alert" }, refusal(problem)))));
+fillOwn(content, show);
