@@ -108,7 +108,7 @@ async function begin() {
   const before = make("ol", { class: "timeline" });
   const tally = make("p", { class: "hint" }, "Nobody yet at this door.");
   let letIn = 0;
-  let asked = { text: "", key: "" };
+  let asked = { request: "", key: "" };
 
   function tell(shown, text) {
     fill(outcome, shown);
@@ -124,9 +124,11 @@ async function begin() {
   }
 
   async function checkIn(text) {
-    // Asked again after the network was away, it is the same check-in, and not the second one of this ticket.
-    if (asked.text !== text) asked = { text, key: newKey() };
     const wanted = { code: text, gate: gate.value.trim() || null, ticket_ids: door.value === "" ? null : doors[Number(door.value)].tickets };
+    // Asked again after the network was away, it is the same check-in, and not the second one of this ticket; at another
+    // door it is another one, which may not have its key.
+    const request = JSON.stringify(wanted);
+    if (asked.request !== request) asked = { request, key: newKey() };
     try {
       const done = await post("/check-ins", wanted, asked.key);
       const which = `Ticket ${done.number} of ${done.of}`;
@@ -141,7 +143,7 @@ async function begin() {
       }
       tell(shown, shown.lastChild.textContent);
     }
-    asked = { text: "", key: "" };
+    asked = { request: "", key: "" };
     code.value = "";
     return undefined;
   }
