@@ -8,16 +8,16 @@ a step is repeated, after whatever crash, Stripe does it once: `order-<id>-inten
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import stripe
 
 from adapters.stripe_amounts import to_stripe
 from adapters.stripe_books import StripeBooks
-from adapters.stripe_client import checked, read, unavailable
+from adapters.stripe_client import checked, path, read, unavailable
 from adapters.stripe_objects import (
     ChargeObject,
     DeclineAnswer,
@@ -54,10 +54,8 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
             "payment_method_types": ["card"],
             "metadata": {"order_id": str(order_id)},
         }
-        # The package's types are those of a later version than the pinned one.
-        create = cast("Callable[..., Awaitable[stripe.PaymentIntent]]", self._v1.payment_intents.create_async)
         try:
-            return await self._intent(create(parameters, {"idempotency_key": f"order-{order_id}-intent"}))
+            return await self._intent(self._post("payment_intents", parameters, f"order-{order_id}-intent"))
         except stripe.InvalidRequestError as error:
             if error.param in ("amount", "currency") or error.code in _NOT_THIS_MONEY:
                 raise Invalid("order_id", f"no card can be charged {total}") from error
@@ -69,13 +67,10 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
         Raises:
             Invalid: Stripe does not know the payment method, or not as one that can be used.
         """
+        confirm = path("payment_intents", payment_intent_id, "confirm")
         try:
             return await self._intent(
-                self._v1.payment_intents.confirm_async(
-                    payment_intent_id,
-                    {"payment_method": payment_method, "expand": [_SETTLED]},
-                    {"idempotency_key": attempt},
-                )
+                self._post(confirm, {"payment_method": payment_method, "expand": [_SETTLED]}, attempt)
             )
         except stripe.CardError as error:
             return await self._declined(payment_intent_id, error)
@@ -93,7 +88,7 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
     async def cancel(self, payment_intent_id: str) -> Intent:
         """See `domain.ports.PaymentGateway`."""
         try:
-            return await self._intent(self._v1.payment_intents.cancel_async(payment_intent_id))
+            return await self._intent(self._post(path("payment_intents", payment_intent_id, "cancel")))
         except stripe.InvalidRequestError as error:
             if _is_unexpected_state(error):
                 return await self.fetch(payment_intent_id)
@@ -101,7 +96,7 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
 
     async def settlement(self, charge_id: str) -> Settlement | None:
         """See `domain.ports.PaymentGateway`."""
-        retrieve = self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
+        retrieve = self._get(path("charges", charge_id), {"expand": ["balance_transaction"]})
         return (await self._ask(retrieve, ChargeObject)).settlement()
 
     async def order_of(self, payment_intent_id: str) -> UUID | None:
@@ -113,11 +108,11 @@ class StripeGateway(StripeRefunds, StripePayouts, StripeBooks):
         return (await self._retrieve(payment_intent_id)).order_id()
 
     async def _retrieve(self, payment_intent_id: str) -> PaymentIntent:
-        retrieve = self._v1.payment_intents.retrieve_async(payment_intent_id, {"expand": [_SETTLED]})
+        retrieve = self._get(path("payment_intents", payment_intent_id), {"expand": [_SETTLED]})
         return await self._ask(retrieve, PaymentIntent)
 
-    async def _intent(self, call: Awaitable[stripe.PaymentIntent]) -> Intent:
-        return _known(read((await self._call(call)).to_dict(), PaymentIntent))
+    async def _intent(self, call: Awaitable[Any]) -> Intent:
+        return _known(read(await self._call(call), PaymentIntent))
 
     async def _declined(self, payment_intent_id: str, error: stripe.CardError) -> Intent:
         """The intent as a refused charge left it, with the reason."""

@@ -29,14 +29,12 @@ class StripeRefunds(StripeClient):
 
     async def _make_refund(self, order_id: UUID, refund: Refund, tagged: dict[str, str]) -> RefundObject:
         def make(key: str) -> Awaitable[Any]:
-            return self._v1.refunds.create_async(
-                {"charge": refund.charge_id, "amount": to_stripe(refund.money), "metadata": tagged},
-                {"idempotency_key": key},
-            )
+            wanted = {"charge": refund.charge_id, "amount": to_stripe(refund.money), "metadata": tagged}
+            return self._post("refunds", wanted, key)
 
         try:
             made = await self._once(make, f"order-{order_id}-refund-{refund.number}-{refund.tries}")
-            return read(made.to_dict(), RefundObject)
+            return read(made, RefundObject)
         except stripe.InvalidRequestError as error:
             # Made by an earlier version or at Stripe itself: it has no number, and the order takes it for this one.
             older = await self._find_refund(refund, None) if error.code == "charge_already_refunded" else None
@@ -46,7 +44,7 @@ class StripeRefunds(StripeClient):
 
     async def _find_refund(self, refund: Refund, tagged: dict[str, str] | None) -> RefundObject | None:
         """The one with this metadata; None: one of this amount that no order here has numbered."""
-        async for known in self._all(self._v1.refunds.list_async, {"charge": refund.charge_id}, RefundObject):
+        async for known in self._all("refunds", {"charge": refund.charge_id}, RefundObject):
             if known.has_failed():
                 continue
             if tagged is not None and known.metadata == tagged:
