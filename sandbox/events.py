@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection
 from typing import Any
 
 from sandbox.objects import API_VERSION
-from sandbox.schema import encode
+from sandbox.schema import decode, encode
 from sandbox.store import Store
 
 EVENTS_KEPT = 100_000
@@ -110,6 +109,6 @@ class Events:
         )
         if not rows:
             return None
-        event: dict[str, Any] = json.loads(rows[0][0])
+        event: dict[str, Any] = decode(rows[0][0])
         event["pending_webhooks"] = rows[0][1]
         return event

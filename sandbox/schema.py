@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from sandbox import ledger
 from sandbox.ids import RANDOM_CHARACTERS, moment_text, random_text
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""Python values to compact JSON."""
+_encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
+"""JSON to Python values."""
 
 COUNT = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 """Adds to a running total."""
@@ -112,13 +114,18 @@ def _book_what_was_before(db: sqlite3.Connection) -> None:
         _book(db, "refunds", refund, booked)
 
 
+def encode(value: Any) -> str:
+    """Python values to compact JSON."""
+    return _encode(value).decode()
+
+
 def _all(db: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
     last, more = "", True
     while more:
         page = f"SELECT id, record FROM {table} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our own names
         rows = db.execute(page, (last, _ROWS_AT_A_TIME)).fetchall()
         for last, record in rows:  # noqa: B007 - the last one is where the next page begins
-            yield json.loads(record)
+            yield decode(record)
         more = bool(rows)
 
 

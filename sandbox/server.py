@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from aiohttp import web
 
 from sandbox import (
@@ -68,7 +69,14 @@ def run(
         webhook_events=webhook_events,
     )
     web.run_app(
-        app, host=host, port=port, print=None, access_log=None, backlog=BACKLOG, shutdown_timeout=SHUTDOWN_SECONDS
+        app,
+        host=host,
+        port=port,
+        print=None,
+        access_log=None,
+        backlog=BACKLOG,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        loop=uvloop.new_event_loop(),
     )
 
 

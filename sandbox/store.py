@@ -17,7 +17,6 @@ kept for ever, because they are the truth about money; of events and idempotency
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.ids import Ids, moment_of
-from sandbox.schema import COUNT, TABLES, VERSION, encode, upgrade
+from sandbox.schema import COUNT, TABLES, VERSION, decode, encode, upgrade
 
 Record = dict[str, Any]
 """A stored object: Stripe's field names, without the fields that are the same for all objects of its kind."""
@@ -180,7 +179,7 @@ class Store:
 
     def get(self, table: str, identifier: str) -> Record | None:
         rows = self.read(f"SELECT record FROM {table} WHERE id = ?", (identifier,))  # noqa: S608 - our own names
-        return json.loads(rows[0][0]) if rows else None
+        return decode(rows[0][0]) if rows else None
 
     def insert(self, table: str, record: Record, **indexed: str) -> None:
         """Keeps a new object under `record["id"]`; `indexed` are the columns it can be listed by."""
@@ -204,7 +203,7 @@ class Store:
             if not rows:
                 return
             last, record = rows[0]
-            yield json.loads(record)
+            yield decode(record)
 
     def page(
         self, table: str, where: list[tuple[str, Any]], *, limit: int, backwards: bool = False
@@ -220,7 +219,7 @@ class Store:
             f"SELECT record FROM {table} WHERE {conditions} ORDER BY id {order} LIMIT ?",  # noqa: S608 - our own names
             (*(value for _, value in where), limit + 1),
         )
-        records = [json.loads(row[0]) for row in rows[:limit]]
+        records = [decode(row[0]) for row in rows[:limit]]
         return (records[::-1] if backwards else records), len(rows) > limit
 
     # --- totals -------------------------------------------------------------------------------------------------------
