@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Union
 from uuid import UUID
 
 import msgspec
@@ -44,11 +44,34 @@ class CloudEvent(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None
 
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 _envelope = msgspec.json.Decoder(CloudEvent)
 _data: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(data_class) for name, (_, data_class) in DATA_CLASSES.items()
 }
+
+
+def _with_data(name: str, data_class: type[Any]) -> type[Any]:
+    """`CloudEvent` of one type, with its data read too."""
+    fields = [
+        (field.name, data_class if field.name == "data" else field.type, field.default)
+        for field in msgspec.structs.fields(CloudEvent)
+        if field.name != "type"
+    ]
+    return msgspec.defstruct(
+        name,
+        [(name, kind) if default is msgspec.NODEFAULT else (name, kind, default) for name, kind, default in fields],
+        tag_field="type",
+        tag=name,
+        gc=False,
+    )
+
+
+_kinds: dict[type[Any], tuple[str, str, str]] = {
+    _with_data(name, data_class): (topic, name, f"urn:stagedoor:{name}:1")
+    for name, (topic, data_class) in DATA_CLASSES.items()
+}
+_decode = msgspec.json.Decoder(Union[tuple(_kinds)]).decode  # noqa: UP007 - of types that are made just now
 
 
 def key(event: PublishedEvent) -> bytes:
@@ -58,23 +81,49 @@ def key(event: PublishedEvent) -> bytes:
 
 def encode(event: PublishedEvent) -> bytes:
     """The whole CloudEvent as JSON."""
-    return _encoder.encode(
-        CloudEvent(
-            specversion="1.0",
-            id=f"{event.subject}/{event.sequence}",
-            source=SOURCE,
-            type=event.type,
-            subject=event.subject,
-            time=event.time,
-            datacontenttype="application/json",
-            dataschema=f"urn:stagedoor:{event.type}:1",
-            sequence=event.sequence,
-            position=event.position,
-            causationid=event.cause.command_id,
-            correlationid=event.cause.correlation_id,
-            data=msgspec.Raw(_encoder.encode(event.data)),
-            actor=event.cause.actor,
-            traceparent=event.cause.traceparent,
+    _, kind, subject, sequence, position, time, cause, data = event
+    return write(kind, str(subject), sequence=sequence, position=position, time=time, cause=cause, data=data)
+
+
+class _Written(msgspec.Struct, omit_defaults=True, gc=False):
+    """A `CloudEvent` on its way out: encoded in one go with its data, of whatever class."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str
+    dataschema: str
+    sequence: int
+    position: int
+    causationid: UUID
+    correlationid: UUID
+    data: Any
+    actor: UUID | None = None
+    traceparent: str | None = None
+
+
+def write(kind: str, subject: str, *, sequence: int, position: int, time: datetime, cause: Cause, data: Any) -> bytes:
+    """The CloudEvent of these attributes as JSON."""
+    return _encode(
+        _Written(
+            "1.0",
+            f"{subject}/{sequence}",
+            SOURCE,
+            kind,
+            subject,
+            time,
+            "application/json",
+            f"urn:stagedoor:{kind}:1",
+            sequence,
+            position,
+            cause.command_id,
+            cause.correlation_id,
+            data,
+            cause.actor,
+            cause.traceparent,
         )
     )
 
@@ -86,6 +135,19 @@ def decode(raw: bytes) -> PublishedEvent:
         UnreadableEvent: see there.
     """
     try:
+        read: Any = _decode(raw)
+    except msgspec.MsgspecError:
+        return _decode_in_steps(raw)
+    topic, name, schema = _kinds[type(read)]
+    if read.dataschema != schema:
+        return _decode_in_steps(raw)
+    cause = Cause(read.actor, read.causationid, read.correlationid, read.traceparent)
+    return PublishedEvent(topic, name, read.subject, read.sequence, read.position, read.time, cause, read.data)
+
+
+def _decode_in_steps(raw: bytes) -> PublishedEvent:
+    """The same, and what is wrong with a message: first the envelope, then what it says of the data."""
+    try:
         envelope = _envelope.decode(raw)
         if envelope.type not in DATA_CLASSES:
             raise UnreadableEvent(f"unknown type {envelope.type}")
@@ -95,13 +157,7 @@ def decode(raw: bytes) -> PublishedEvent:
         data = _data[envelope.type].decode(envelope.data)
     except msgspec.MsgspecError as error:
         raise UnreadableEvent(f"{type(error).__name__}: {error}") from error
+    cause = Cause(envelope.actor, envelope.causationid, envelope.correlationid, envelope.traceparent)
     return PublishedEvent(
-        topic=topic,
-        type=envelope.type,
-        subject=envelope.subject,
-        sequence=envelope.sequence,
-        position=envelope.position,
-        time=envelope.time,
-        cause=Cause(envelope.actor, envelope.causationid, envelope.correlationid, envelope.traceparent),
-        data=data,
+        topic, envelope.type, envelope.subject, envelope.sequence, envelope.position, envelope.time, cause, data
     )

@@ -22,6 +22,9 @@ APPEND_LOCK = 0x5D00_0001
 """The advisory lock that appending to the log takes, see `adapters/event_store.py`."""
 MIGRATION_LOCK = 0x5D00_0002
 
+CHANNEL = "stored_events"
+"""NOTIFY on every append: a wake-up for who tails the log, never a promise."""
+
 SCHEMAS = ("adapters.schema", "projections.schema")
 """Where the migrations lie, in the order they are applied."""
 

@@ -6,13 +6,12 @@ tell, an aggregate's last events taken away, the sections of the log do (`adapte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct
-from typing import cast
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
+from adapters.event_codec import StoredForm
 
 START = bytes(32)
 """In place of the hash before an aggregate's first event, or of one that another program stored without."""
@@ -24,6 +23,8 @@ _NUMBERS = Struct(">qI")
 
 Head = tuple[int, bytes]
 """A version and the hash of the event that made it. It never changes, so a head that is kept is never wrong."""
+
+_NONE: Head = (0, b"")
 
 
 def link(previous: bytes, aggregate_id: UUID, version: int, topic: str, state: bytes) -> bytes:
@@ -39,15 +40,17 @@ class Heads:
     def __init__(self) -> None:
         self._heads: dict[UUID, Head] = {}
 
-    def missing(self, events: Sequence[StoredEvent]) -> dict[UUID, int]:
+    def missing(self, events: Sequence[StoredForm]) -> dict[UUID, int]:
         """The versions whose hash has to be asked for before these events can be chained."""
+        heads = self._heads
         firsts: dict[UUID, int] = {}
-        for event in events:
-            firsts.setdefault(cast("UUID", event.originator_id), event.originator_version)
+        for aggregate_id, version, _topic, _state in events:
+            if aggregate_id not in firsts:
+                firsts[aggregate_id] = version
         return {
             aggregate_id: version - 1
             for aggregate_id, version in firsts.items()
-            if version > 1 and self._heads.get(aggregate_id, (0, b""))[0] != version - 1
+            if version > 1 and heads.get(aggregate_id, _NONE)[0] != version - 1
         }
 
     def note(self, aggregate_id: UUID, version: int, chain: bytes | None) -> None:
@@ -55,24 +58,25 @@ class Heads:
         self._heads.pop(aggregate_id, None)
         self._heads[aggregate_id] = (version, chain or START)
 
-    def chain(self, events: Sequence[StoredEvent]) -> tuple[list[bytes], Mapping[UUID, Head]]:
-        """The hashes of events to be appended, none of them `missing`, and the heads once they are."""
+    def chain(self, events: Sequence[StoredForm]) -> list[bytes]:
+        """The hashes of events to be appended, none of them `missing`."""
         heads: dict[UUID, Head] = {}
         chained: list[bytes] = []
-        for event in events:
-            aggregate_id, version = cast("UUID", event.originator_id), event.originator_version
+        for aggregate_id, version, topic, state in events:
             if version == 1:
                 previous = START
             else:
                 known, previous = heads.get(aggregate_id) or self._heads[aggregate_id]
                 assert known == version - 1, "the hash of the event before it"
-            chained.append(link(previous, aggregate_id, version, event.topic, event.state))
-            heads[aggregate_id] = (version, chained[-1])
-        return chained, heads
+            made = link(previous, aggregate_id, version, topic, state)
+            chained.append(made)
+            heads[aggregate_id] = (version, made)
+        return chained
 
-    def advance(self, heads: Mapping[UUID, Head]) -> None:
+    def advance(self, events: Sequence[StoredForm], chained: Sequence[bytes]) -> None:
         """Takes up what was appended."""
-        for aggregate_id, head in heads.items():
+        newest = {event.aggregate_id: (event.version, made) for event, made in zip(events, chained, strict=True)}
+        for aggregate_id, head in newest.items():
             self.note(aggregate_id, *head)
         while len(self._heads) > MAX_HEADS:
             del self._heads[next(iter(self._heads))]

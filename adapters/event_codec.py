@@ -5,8 +5,9 @@ The stored form of an event is the whole event, complete on its own; its class i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -39,12 +40,8 @@ class EventMapper(Mapper[UUID]):
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
         """The event as a row of the log."""
-        event_class = type(domain_event)
-        assert issubclass(event_class, Event)
-        state = _encode(domain_event)
-        if event_class.class_version > 1:
-            state = _version_mark(event_class.class_version) + state[1:]
-        return StoredEvent(domain_event.originator_id, domain_event.originator_version, event_class.TOPIC, state)
+        assert isinstance(domain_event, Event)
+        return StoredEvent(*stored_form(domain_event))
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
         """The event of a row of the log, brought up to the class's present version.
@@ -55,6 +52,24 @@ class EventMapper(Mapper[UUID]):
         return decode_event(stored_event.topic, stored_event.state)
 
 
+class StoredForm(NamedTuple):
+    """An event as it is stored."""
+
+    aggregate_id: UUID
+    version: int
+    topic: str
+    """The pinned name."""
+    state: bytes
+
+
+def stored_form(event: Event) -> StoredForm:
+    """The event as a row of the log."""
+    state = _encode(event)
+    if event.class_version > 1:
+        state = _version_mark(event.class_version) + state[1:]
+    return StoredForm(event.originator_id, event.originator_version, event.TOPIC, state)
+
+
 def decode_event(topic: str, state: bytes) -> Event:
     """The event of a stored name and state, brought up to the class's present version.
 
@@ -62,9 +77,10 @@ def decode_event(topic: str, state: bytes) -> Event:
         MapperDeserialisationError: the name is not known or the state does not fit it.
     """
     try:
-        decoder, event_class = _decoder(topic)
-        if event_class.class_version == 1 or state.startswith(_version_mark(event_class.class_version)):
-            event: Event = decoder.decode(state)
+        event_class = _EVENT_CLASSES[topic]
+        decode, mark = _reading(event_class, event_class.class_version)
+        if state.startswith(mark):
+            event: Event = decode(state)
         else:
             event = _upcast(event_class, msgspec.json.decode(state))
     except Exception as error:
@@ -73,9 +89,14 @@ def decode_event(topic: str, state: bytes) -> Event:
 
 
 @cache
-def _decoder(topic: str) -> tuple[msgspec.json.Decoder[Any], type[Event]]:
-    event_class = _EVENT_CLASSES[topic]
-    return msgspec.json.Decoder(event_class), event_class
+def _reading(event_class: type[Event], version: int) -> tuple[Callable[[bytes], Any], bytes]:
+    """What reads its events of its present version, and what those begin with."""
+    return msgspec.json.Decoder(event_class).decode, present_mark(version)
+
+
+def present_mark(version: int) -> bytes:
+    """What the stored form begins with where this is the present version of its class."""
+    return b"" if version == 1 else _version_mark(version)
 
 
 def _version_mark(version: int) -> bytes:

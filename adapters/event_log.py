@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_codec import decode_event, decode_snapshot
+from adapters.event_messages import Message, message
 from domain.aggregate import Aggregate, Event, TAggregate
 from domain.published import PublishedEvent, publish
 
@@ -55,6 +56,10 @@ class EventLog:
         """The log in order, from behind a position."""
         return await self._published(_LOG, (position, limit))
 
+    async def messages(self, position: int, *, limit: int) -> list[Message]:
+        """The log in order, from behind a position, as Kafka gets it."""
+        return [message(topic, state, at) for topic, state, at in await self._rows(_LOG, (position, limit))]
+
     async def history(self, aggregate_id: UUID, *, after_version: int = 0, limit: int = 100) -> list[PublishedEvent]:
         """One aggregate's events, oldest first."""
         return await self._published(_HISTORY, (aggregate_id, after_version, limit))
@@ -97,9 +102,12 @@ class EventLog:
         return aggregate if isinstance(aggregate, kind) else None
 
     async def _published(self, query: Any, parameters: tuple[Any, ...]) -> list[PublishedEvent]:
+        return [publish(decode_event(topic, state), at) for topic, state, at in await self._rows(query, parameters)]
+
+    async def _rows(self, query: Any, parameters: tuple[Any, ...]) -> list[tuple[str, bytes, int]]:
         async with self._pool.connection() as connection:
-            rows = await (await connection.execute(query, parameters)).fetchall()
-        return [publish(decode_event(topic, state), position) for topic, state, position in rows]
+            # Binary: as text every byte of a state is two, and both sides have to turn them.
+            return await (await connection.execute(query, parameters, binary=True)).fetchall()
 
 
 async def _one(connection: AsyncConnection[Any], query: Any, parameters: tuple[Any, ...]) -> int:
@@ -132,14 +140,15 @@ async def _event_at(connection: AsyncConnection[Any], aggregate_id: UUID, versio
 
 async def _load(connection: AsyncConnection[Any], aggregate_id: UUID, version: int) -> Aggregate:
     aggregate: Any = None
-    row = await (await connection.execute(_SNAPSHOT, (aggregate_id, version))).fetchone()
+    row = await (await connection.execute(_SNAPSHOT, (aggregate_id, version), binary=True)).fetchone()
     if row is not None:
         try:
             aggregate = decode_snapshot(row[0], row[1])
         except MapperDeserialisationError:
             aggregate = None  # the events are all there
     since = 0 if aggregate is None else aggregate.version
-    for topic, state in await (await connection.execute(_EVENTS, (aggregate_id, since, version))).fetchall():
+    cursor = await connection.execute(_EVENTS, (aggregate_id, since, version), binary=True)
+    for topic, state in await cursor.fetchall():
         aggregate = decode_event(topic, state).mutate(aggregate)
     assert isinstance(aggregate, Aggregate)
     return aggregate

@@ -50,4 +50,4 @@ def _sellers(event: PublishedEvent, seller_id: UUID) -> PublishedEvent | None:
     }
     if isinstance(data, OrderRefunded) and data.taken_back and not parts["taken_back"]:
         return None
-    return dataclasses.replace(event, data=dataclasses.replace(data, **parts))
+    return event._replace(data=dataclasses.replace(data, **parts))

@@ -17,10 +17,9 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import StoredEvent
 
-from adapters.database import APPEND_LOCK
+from adapters.database import APPEND_LOCK, CHANNEL
 from adapters.event_chain import START, link
 from adapters.event_codec import EventMapper, encode_snapshot
-from adapters.event_store import CHANNEL
 from api.ids import new_id
 from bench.seeds import listing
 from domain.aggregate import Aggregate, Cause, Event, Stamp

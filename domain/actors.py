@@ -4,8 +4,10 @@ One aggregate is one actor: its commands are decided one at a time, in order, on
 ceiling is commits, not events, so everything that waits is decided in one transaction (group commit), and each caller
 gets an outcome of its own: a command that breaks a rule fails alone.
 
-The log is locked first; then what other processes appended is read and applied, and only then is anything decided.
-So a decision is never made on old state, and two processes selling one listing never conflict: they take turns.
+While other processes append, the log is locked first; then what they appended is read and applied, and only then is
+anything decided. So a decision is never made on old state, and two processes selling one listing never conflict: they
+take turns. A process that has been alone for some batches decides before it locks, and the message that appends is
+refused should somebody have come: then it was not, and the batch is decided once more, with the lock.
 No caller is answered before the commit, refusals included, since a refusal may rest on events of the same batch.
 
 All of it runs on the event loop that the callers run on: while one batch is on its way to the disk, the loop reads the
@@ -17,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Generic
@@ -27,7 +30,7 @@ from eventsourcing.domain import OriginatorVersionError
 from domain.aggregate import Cause, Stamp
 from domain.errors import AggregateUnreadable, DomainError, IdempotencyKeyReused, Unavailable
 from domain.mailbox import WHOLE_BATCH, Mailboxes
-from domain.ports import EventStore, KeyUsed, StoreUnavailable, Transaction, Unreadable
+from domain.ports import EventStore, KeyUsed, LockNeeded, StoreUnavailable, Transaction, Unreadable
 from domain.records import Outcome
 from domain.work import Batch, Cache, NotFetched, Once, R, Work
 
@@ -41,6 +44,10 @@ MAX_CACHED = 20_000
 
 ANSWER_WITHIN_SECONDS = 10.0
 """How long a command is tried while the store is away, before its caller is told."""
+
+ALONE_AFTER = 3
+"""Batches in a row under the lock in which nobody else had appended, before one is decided without it: deciding a batch
+twice costs more than the round trip that the lock does."""
 
 MAX_KEYS = 20_000
 """Idempotency keys in memory, about two hundred bytes each."""
@@ -86,6 +93,8 @@ class Actors:
         self._cache = Cache(max_cached)
         self._used_keys: dict[_Key, None] = {}
         self._position: int | None = None
+        self._batches_alone = 0
+        """Since others were last seen to append."""
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -143,6 +152,8 @@ class Actors:
             except _Spoiled as spoiled:
                 commands.remove(spoiled.command)
                 settled.append((spoiled.command, spoiled.reason))
+            except LockNeeded:
+                self._batches_alone = 0
             except KeyUsed:
                 # One of them is repeated, and by the next try all are known to be asked for.
                 self._note_keys(_keys_of(commands))
@@ -163,9 +174,12 @@ class Actors:
         batch: Batch | None = None
         outcomes: list[tuple[Command[Any], Any]] = []
         try:
-            async with self._store.begin(self._position) as transaction:
+            if self._locks_first:
+                await self._fetch_ahead(commands)
+            async with self._begin() as transaction:
                 batch = Batch(transaction, self._cache)
                 alone = self._catch_up(transaction)
+                self._batches_alone = self._batches_alone + 1 if alone else 0
                 # What came while the lock was waited for joins the batch; where others want it too, all that waits.
                 most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
                 commands += self._mailboxes.take(most - len(commands))
@@ -184,6 +198,25 @@ class Actors:
         self._note_keys((record.scope, record.key) for record in batch.records if isinstance(record, Outcome))
         self._cache.trim()
         return outcomes
+
+    @property
+    def _locks_first(self) -> bool:
+        return self._batches_alone < ALONE_AFTER
+
+    def _begin(self) -> AbstractAsyncContextManager[Transaction]:
+        if self._position is None or self._locks_first:
+            return self._store.begin(self._position)
+        return self._store.begin_optimistic(self._position)
+
+    async def _fetch_ahead(self, commands: Sequence[Command[Any]]) -> None:
+        """Brings what is not in memory before the log is locked: others need not wait for it.
+
+        What is appended to it between this and the lock is caught up with like all that is in memory.
+        """
+        wanted = {one for command in commands for one in command.addressees if one not in self._cache}
+        if wanted and self._position is not None:
+            async with self._store.begin_optimistic(self._position) as reading:
+                await Batch(reading, self._cache).fetch(wanted)
 
     def _catch_up(self, transaction: Transaction) -> bool:
         """Applies what others appended to what is in memory; far behind, memory is dropped instead.

@@ -31,6 +31,11 @@ class KeyUsed(Exception):
     """Under a key of the batch's answers there is one already. Nothing was committed."""
 
 
+class LockNeeded(Exception):
+    """A batch that was decided without the lock cannot be committed: somebody else appended meanwhile, the store's
+    clock is not what it was taken for, or it needs what only the lock keeps still. Nothing was committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """An aggregate whose stored events this version cannot read. It stands still, all others go on."""
@@ -40,13 +45,15 @@ class Unreadable:
 
 
 class Transaction(Protocol):
-    """One batch: from its begin to its end nobody else appends to the log.
+    """One batch, committed only if nobody else appends to the log between its begin and its end: because the log is
+    locked, or because the commit looks.
 
-    Every method may raise `StoreUnavailable`.
+    Every method may raise `StoreUnavailable`, and without the lock `LockNeeded`.
     """
 
     now: datetime
-    """The store's clock, one for all processes, read when the log was locked."""
+    """The store's clock, one for all processes: read when the log was locked, or right to a second, which the commit
+    checks."""
 
     def events_of_others(self, wanted: Container[UUID]) -> Iterable[Event | Unreadable] | None:
         """What other processes appended to the wanted aggregates since the position begun with, in log order.
@@ -70,7 +77,8 @@ class Transaction(Protocol):
         """Whether this very event (same aggregate, version and command) is in the log."""
 
     async def commit(self, events: Sequence[Event], records: Sequence[Record]) -> int:
-        """Appends and commits, durably; returns the log's new end. With nothing to write it only ends.
+        """Appends and commits, durably; returns the log's new end. With nothing to write it only ends, but without the
+        lock it still asks whether what was decided on is current.
 
         Raises:
             KeyUsed: see there.
@@ -85,6 +93,14 @@ class EventStore(Protocol):
 
         Args:
             after: the last position this process has seen; None to start at the log's end.
+        """
+
+    def begin_optimistic(self, after: int) -> AbstractAsyncContextManager[Transaction]:
+        """Locks nothing before the commit, which takes one message then and raises `LockNeeded` if anybody has appended
+        since `after`. Also raised here, while the store has not been heard of.
+
+        Args:
+            after: the last position this process has seen.
         """
 
     def keep_snapshot(self, aggregate: Aggregate) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain import check_in, order_disputes, order_payouts, order_refunds
@@ -201,9 +201,8 @@ UserData = UserCreated | UserUpdated | UserErased | PayoutAccountCreated | Payou
 Data = TicketData | OrderData | UserData
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedEvent:
-    """One event as others see it: the envelope and its data."""
+class PublishedEvent(NamedTuple):
+    """One event as others see it: the envelope and its data. A tuple: it is made for every event that is read."""
 
     topic: str
     type: str
@@ -219,11 +218,16 @@ class PublishedEvent:
     data: Data
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
+class Publication(NamedTuple):
+    """How a kind of stored event is published."""
+
     topic: str
+    name: str
+    """The published one."""
     data_class: type[Data]
     map: Callable[[Any], Data]
+    copied: bool
+    """Whether all that is published are fields of the stored event, under the same names."""
 
 
 def _fields(data_class: type[Data]) -> Callable[[Any], Data]:
@@ -257,8 +261,8 @@ def _dispute_created(event: order_disputes.DisputeCreated) -> DisputeCreated:
     return DisputeCreated(told.dispute_id, told.charge_id, told.money, told.reason, told.status, told.evidence_due_by)
 
 
-_MAPPINGS: dict[type[Event], _Mapping] = {
-    stored: _Mapping(topic, data_class, mapper or _fields(data_class))
+PUBLICATIONS: dict[type[Event], Publication] = {
+    stored: Publication(topic, data_class.__name__, data_class, mapper or _fields(data_class), mapper is None)
     for stored, topic, data_class, mapper in (
         (User.Created, USERS, UserCreated, None),
         (User.Updated, USERS, UserUpdated, None),
@@ -296,11 +300,11 @@ _MAPPINGS: dict[type[Event], _Mapping] = {
     )
 }
 
-STORED_EVENTS: tuple[type[Event], ...] = tuple(_MAPPINGS)
+STORED_EVENTS: tuple[type[Event], ...] = tuple(PUBLICATIONS)
 """Every event that may be in the log."""
 
 DATA_CLASSES: dict[str, tuple[str, type[Data]]] = {
-    mapping.data_class.__name__: (mapping.topic, mapping.data_class) for mapping in _MAPPINGS.values()
+    publication.name: (publication.topic, publication.data_class) for publication in PUBLICATIONS.values()
 }
 """Every published type: its name, its topic, the class of its data."""
 
@@ -311,14 +315,7 @@ def publish(event: Event, position: int) -> PublishedEvent:
     Args:
         position: its place in the store's log.
     """
-    mapping = _MAPPINGS[type(event)]
+    topic, name, _, make, _ = PUBLICATIONS[type(event)]
     return PublishedEvent(
-        topic=mapping.topic,
-        type=mapping.data_class.__name__,
-        subject=event.originator_id,
-        sequence=event.originator_version,
-        position=position,
-        time=event.timestamp,
-        cause=event.cause,
-        data=mapping.map(event),
+        topic, name, event.originator_id, event.originator_version, position, event.timestamp, event.cause, make(event)
     )

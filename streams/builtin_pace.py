@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.event_messages import Message
 from projections.models import MODELS
 from projections.positions import read_progress
-from streams.log_reader import Entry
 from streams.relay_state import Partition, PartitionState, RelayState
 from streams.topics import Cluster
 
@@ -58,13 +58,13 @@ class BuiltinPace:
         self._pool = pool
         self._ahead: defaultdict[Partition, _Ahead] = defaultdict(_Ahead)
 
-    async def admit(self, entries: list[Entry], partition_of: Callable[[Entry], Partition]) -> None:
+    async def admit(self, messages: list[Message], partition_of: Callable[[Message], Partition]) -> None:
         """Returns when these may be sent; waits while their partitions are full.
 
         Raises:
             psycopg.OperationalError: the database is away.
         """
-        wanted = {partition_of(entry) for entry in entries}
+        wanted = {partition_of(message) for message in messages}
         while any(self._ahead[partition].bytes > MAX_AHEAD_BYTES for partition in wanted):
             await self._look()
             await asyncio.sleep(LOOK_SECONDS)

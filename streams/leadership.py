@@ -14,8 +14,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from adapters.database import connection_options
-from adapters.event_store import CHANNEL
+from adapters.database import CHANNEL, connection_options
 
 RELAY_LOCK = 0x5D00_0004
 """The advisory lock of the one relay that publishes."""

@@ -57,7 +57,7 @@ class LogReader:
 
     async def _one_by_one(self, position: int, limit: int) -> list[Entry]:
         async with self._pool.connection() as connection:
-            rows = await (await connection.execute(_ROWS, (position, limit))).fetchall()
+            rows = await (await connection.execute(_ROWS, (position, limit), binary=True)).fetchall()
         entries: list[Entry] = []
         for aggregate_id, version, at, name, state, first_name in rows:
             try:

@@ -18,12 +18,13 @@ from aiokafka.errors import KafkaError
 from psycopg import AsyncConnection
 
 from adapters.database import make_pool
+from adapters.event_messages import Message
 from adapters.settings import Settings, required
 from adapters.tasks import end
 from streams.builtin_pace import BuiltinPace, begin_builtin
 from streams.kafka_check import StoreBehindKafka, check_kafka, check_log
 from streams.leadership import HEARTBEAT_SECONDS, leadership, wait_for_events
-from streams.log_reader import Entry, LogReader
+from streams.outgoing import Outgoing
 from streams.process import run_process
 from streams.publisher import Publisher, Wiped
 from streams.relay_state import RelayState, load_state, save_state
@@ -33,7 +34,7 @@ BATCH = 1_000
 """Events sent before the position is written down: some megabytes at most, and some milliseconds of repeating after a
 crash."""
 
-GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS = 0.00015, 0.04
+GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS = 0.00025, 0.04
 """After a batch the next one gathers for so long for each event there was: a lone event is published at once, and the
 busier everything is, the larger the batches get and the less each event costs."""
 
@@ -97,7 +98,7 @@ class Relay:
         self._connection = connection
         self._bootstrap_servers = bootstrap_servers
         self._pool = make_pool(database_url, max_size=1)
-        self._log = LogReader(self._pool)
+        self._log = Outgoing(self._pool)
         self._state = RelayState()
 
     async def publish_for_ever(self) -> None:
@@ -150,20 +151,20 @@ class Relay:
         pace = BuiltinPace(self._pool) if publisher.cluster.builtin else None
         idle_since = monotonic()
         while monotonic() - idle_since < CHECK_SECONDS:
-            entries = await self._log.after(self._state.position, limit=BATCH if pace is None else pace.batch)
+            messages = await self._log.after(self._state.position, limit=BATCH if pace is None else pace.batch)
             if pace is not None:
-                await self._heeding(pace.admit(entries, publisher.partition))
-            if entries:
-                await self._send(publisher, entries, pace)
-                await asyncio.sleep(min(len(entries) * GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS))
+                await self._heeding(pace.admit(messages, publisher.partition))
+            if messages:
+                await self._send(publisher, messages, pace)
+                await asyncio.sleep(min(len(messages) * GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS))
                 idle_since = monotonic()
             else:
                 await wait_for_events(self._connection, HEARTBEAT_SECONDS)
                 await self._connection.execute("SELECT 1")
         await check_log(self._state, self._connection)
 
-    async def _send(self, publisher: Publisher, entries: list[Entry], pace: BuiltinPace | None) -> None:
-        sizes = await self._heeding(publisher.publish(entries, self._state))
+    async def _send(self, publisher: Publisher, messages: list[Message], pace: BuiltinPace | None) -> None:
+        sizes = await self._heeding(publisher.publish(messages, self._state))
         await save_state(self._connection, self._state)
         if pace is not None:
             pace.note(sizes, self._state)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -61,7 +61,7 @@ async def save_state(connection: AsyncConnection[Any], state: RelayState) -> Non
         partition = state.partitions[topic, number]
         states.append((partition.end, partition.last))
     await connection.execute(
-        "UPDATE relay_state SET position = %s, partitions = %s, cluster = %s, trouble = %s,"
+        "UPDATE relay_state SET position = %s, partitions = %s::jsonb, cluster = %s, trouble = %s,"
         " updated_at = clock_timestamp()",
-        (state.position, Jsonb(topics), state.cluster, state.trouble),
+        (state.position, msgspec.json.encode(topics).decode(), state.cluster, state.trouble),
     )

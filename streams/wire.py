@@ -13,13 +13,18 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.cloudevents import CONTENT_TYPE, SOURCE, CloudEvent, encode
+from adapters.cloudevents import CONTENT_TYPE, encode, write
+from adapters.event_messages import Message
+from domain.aggregate import Cause
 from streams.log_reader import Entry, Unreadable
 
 UNREADABLE = "Unreadable"
 """The type of an event that the relay could not read."""
 
+_UNKNOWN = Cause(None, UUID(int=0), UUID(int=0))
+
 _POSITION, _PREVIOUS = "stagedoor-position", "stagedoor-previous"
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
 
 Headers = Sequence[tuple[str, bytes]]
 """As aiokafka has them."""
@@ -30,27 +35,23 @@ def key(entry: Entry) -> bytes:
     return str(entry.subject).encode()
 
 
+def message(entry: Entry) -> Message:
+    """What is sent of an entry."""
+    return Message(entry.topic, key(entry), value(entry), entry.position)
+
+
 def value(entry: Entry) -> bytes:
     """The CloudEvent. One that cannot be read is of type `Unreadable`: it takes its place in the sequence, no more."""
     if not isinstance(entry, Unreadable):
         return encode(entry)
-    unknown = UUID(int=0)
-    return msgspec.json.encode(
-        CloudEvent(
-            specversion="1.0",
-            id=f"{entry.subject}/{entry.sequence}",
-            source=SOURCE,
-            type=UNREADABLE,
-            subject=entry.subject,
-            time=datetime.now(UTC),
-            datacontenttype="application/json",
-            dataschema=f"urn:stagedoor:{UNREADABLE}:1",
-            sequence=entry.sequence,
-            position=entry.position,
-            causationid=unknown,
-            correlationid=unknown,
-            data=msgspec.Raw(msgspec.json.encode(_Why(entry.reason))),
-        )
+    return write(
+        UNREADABLE,
+        str(entry.subject),
+        sequence=entry.sequence,
+        position=entry.position,
+        time=datetime.now(UTC),
+        cause=_UNKNOWN,
+        data=_Why(entry.reason),
     )
 
 
@@ -76,17 +77,17 @@ def why_unreadable(raw: bytes) -> str | None:
 
 def headers(position: int, previous: int) -> list[tuple[str, bytes]]:
     """The headers of one event."""
-    return [
-        ("content-type", CONTENT_TYPE.encode()),
-        (_POSITION, b"%d" % position),
-        (_PREVIOUS, b"%d" % previous),
-    ]
+    return [_CONTENT_TYPE, (_POSITION, b"%d" % position), (_PREVIOUS, b"%d" % previous)]
 
 
 def places(found: Headers | None) -> tuple[int, int] | None:
     """An event's position and that of the one before it; None if the relay did not send it."""
-    values = dict(found or ())
-    position, previous = values.get(_POSITION), values.get(_PREVIOUS)
+    position = previous = None
+    for name, said in found or ():
+        if name == _POSITION:
+            position = said
+        elif name == _PREVIOUS:
+            previous = said
     if position is None or previous is None or not (position.isdigit() and previous.isdigit()):
         return None
     return int(position), int(previous)

@@ -18,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from adapters.database import make_pool
 from adapters.event_codec import EventMapper
 from adapters.event_log import EventLog
-from adapters.event_store import PostgresEventStore, PostgresTransaction
+from adapters.event_store import PostgresEventStore
+from adapters.store_transaction import LockedTransaction, OptimisticTransaction
 from domain.actors import Actors
 from domain.aggregate import Cause
 from domain.errors import EmailTaken, IdempotencyKeyReused, OwnTicket, SoldOut, TicketNotFound
@@ -304,36 +305,40 @@ class LosesAnswers(PostgresEventStore):
         super().__init__(url)
         self.losses = 0
 
-    def begin(self, after: int | None) -> Any:
-        manager = super().begin(after)
-        store = self
+    @asynccontextmanager
+    async def begin(self, after: int | None) -> AsyncIterator[Any]:
+        async with super().begin(after) as transaction:
+            yield self._losing(transaction)
 
-        class Wrapped:
-            async def __aenter__(self) -> PostgresTransaction:
-                self.transaction = await manager.__aenter__()
-                inner = self.transaction.commit
+    @asynccontextmanager
+    async def begin_optimistic(self, after: int) -> AsyncIterator[Any]:
+        async with super().begin_optimistic(after) as transaction:
+            yield self._losing(transaction)
 
-                async def commit(events: Any, records: Any) -> int:
-                    end = await inner(events, records)
-                    if events and store.losses > 0:
-                        store.losses -= 1
-                        self.transaction.committing = True
-                        await self.transaction._connection.close()
-                        raise psycopg.OperationalError("server closed the connection unexpectedly")
-                    return end
+    def _losing(self, transaction: LockedTransaction | OptimisticTransaction) -> Any:
+        inner = transaction.commit
 
-                self.transaction.commit = commit  # type: ignore[method-assign]
-                return self.transaction
+        async def commit(events: Any, records: Any) -> int:
+            end = await inner(events, records)
+            if events and self.losses > 0:
+                self.losses -= 1
+                transaction.committing = True
+                await transaction._connection.close()
+                raise psycopg.OperationalError("server closed the connection unexpectedly")
+            return end
 
-            async def __aexit__(self, *exception: Any) -> Any:
-                return await manager.__aexit__(*exception)
-
-        return Wrapped()
+        transaction.commit = commit  # type: ignore[method-assign]
+        return transaction
 
 
-async def test_a_commit_whose_answer_was_lost_is_neither_a_conflict_nor_done_twice(database_url: str) -> None:
+@pytest.mark.parametrize("batches_before", [0, 10])
+async def test_a_commit_whose_answer_was_lost_is_neither_a_conflict_nor_done_twice(
+    database_url: str, batches_before: int
+) -> None:
     store = LosesAnswers(database_url)
     async with open_house(database_url, store) as house:
+        for _ in range(batches_before):
+            await house.listed()
         ticket_id = await house.listed()
         store.losses = 1
         order = await house.order(ticket_id, 2)

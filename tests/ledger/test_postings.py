@@ -238,6 +238,6 @@ def test_an_order_completed_by_an_earlier_version_is_not_divided() -> None:
     completed = next(event for event in given.collect_events() if isinstance(event, Order.Completed))
     event = publish(completed, 9)
     assert isinstance(event.data, OrderCompleted)
-    old = replace(event, data=OrderCompleted("ch_1", None, 0, (), None))
+    old = event._replace(data=OrderCompleted("ch_1", None, 0, (), None))
     assert postings(event)
     assert postings(old) == ()
