@@ -18,6 +18,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
@@ -34,6 +36,14 @@ def become(user: str) -> None:
     os.initgroups(user, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
+
+
+def be_nice(increment: int) -> None:
+    """Lets others go first. Where Linux shares processors among sessions first (sched(7), "The autogroup feature"), a
+    niceness counts only within one, and this command has a session of its own: then it is the session that is nice."""
+    niceness = os.nice(increment)
+    with suppress(OSError):  # there are no such groups here
+        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def tie_to_parent(libc: ctypes.CDLL, parent: int, number: int) -> None:
@@ -71,7 +81,7 @@ def main() -> int:
     parent, number, nice, user = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     command = sys.argv[5:]
     if nice:
-        os.nice(nice)
+        be_nice(nice)
     if sys.platform != "linux":
         become(user)
         return watch(parent, number, command)

@@ -65,3 +65,16 @@ def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert not (tmp_path / "started").exists()
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="processors are not shared among sessions here")
+def test_the_niceness_is_the_sessions_where_sessions_share_the_processors() -> None:
+    leash = [str(os.getpid()), str(int(signal.SIGTERM)), "7", "-"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", tether.__file__, *leash, "cat", str(AUTOGROUP)],
+        check=True, capture_output=True, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert done.stdout.split()[-1] == str(os.nice(0) + 7)
