@@ -257,7 +257,7 @@ class ParkedEvents:
         place = (projection.model, aggregate_id)
         changes = [] if folded.change is None else [folded.change]
         async with self._pool.connection() as connection, connection.transaction():
-            for query, parameters in statements(projection, (projection.model,), changes):
+            for query, parameters, _ in statements(projection, (projection.model,), changes):
                 await connection.execute(query, parameters)
             # Another may have written the row meanwhile; a rebuild may even have put an older one in its place.
             version = await _version_of(connection, projection, aggregate_id)

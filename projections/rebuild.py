@@ -280,10 +280,10 @@ class _Build:
 
     async def _write(self, folded: Folded) -> None:
         projection = folded.projection
-        for query, parameters in statements(projection, (shadow.SCHEMA, projection.model), folded.changes):
+        for query, parameters, rows in statements(projection, (shadow.SCHEMA, projection.model), folded.changes):
             cursor = await self._connection.execute(query, parameters)
-            if cursor.rowcount != len(parameters[0]):
-                missing = len(parameters[0]) - cursor.rowcount
+            if cursor.rowcount != rows:
+                missing = rows - cursor.rowcount
                 raise RebuildError(f"the log has a gap: earlier events of {missing} aggregates are missing")
         if folded.parked:
             await notes.park(self._connection, projection, folded.parked)

@@ -69,6 +69,10 @@ class Folder:
         done = 0 if change is None else change.version - change.base
         folded.parked += [
             # The event itself lies in the log: what is kept of it here is for people to read.
-            Parked(None, None, event.subject, event.sequence, event.position, msgspec.json.encode(event), reason)
+            Parked(None, None, event.subject, event.sequence, event.position, _encoded(event), reason)
             for event in run[done:]
         ]
+
+
+def _encoded(event: PublishedEvent) -> bytes:
+    return msgspec.json.encode(event._asdict())

@@ -24,9 +24,6 @@ BATCH = 500
 MAX_BUNDLES = 32
 """Waiting for an agent; then its partitions are not asked for more."""
 
-GATHER_SECONDS_PER_RECORD, LONGEST_GATHER_SECONDS = 0.00015, 0.04
-"""How long the next batch gathers: lag against the cost of a transaction."""
-
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 """Of one partition at a time. A hot listing is one partition; the default of 1 MiB a turn holds it back."""
 
@@ -87,9 +84,7 @@ def _add_agent(app: Any, projector: Projector, topic: str) -> None:
     channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
 
     async def project(stream: Any) -> AsyncIterator[None]:
-        async for bundles in batches(
-            stream, BATCH, gather_seconds=GATHER_SECONDS_PER_RECORD, longest_gather_seconds=LONGEST_GATHER_SECONDS
-        ):
+        async for bundles in batches(stream, BATCH):
             records = [record for bundle in bundles for record in bundle.message.records]
             await projector.handle([read_message(record, topic) for record in records])
             for bundle in bundles:

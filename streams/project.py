@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -45,8 +45,8 @@ class _Batch:
 
     lot: ParkingLot
     changes: list[Change] = field(default_factory=list)
-    runs: dict[UUID, Run] = field(default_factory=dict)
-    """By aggregate, the events its change was made of."""
+    runs: list[Run] = field(default_factory=list)
+    """For each change the events it was made of."""
 
 
 class Projector:
@@ -77,21 +77,18 @@ class Projector:
         Raises:
             psycopg.Error: the database is away, or refuses for a reason that is not these events'.
         """
-        known = await self._look(deliveries)
+        runs = _runs(deliveries)
+        positions = _positions(deliveries)
+        known = await self._look(runs, positions)
         if await self._fill_partitions(deliveries, known.positions):
-            known = await self._look(deliveries)
+            known = await self._look(runs, positions)
         batch = _Batch(ParkingLot(known.parked))
-        for aggregate_id, run in _runs(deliveries).items():
+        for aggregate_id, run in runs.items():
             await self._fold_run(batch, aggregate_id, run, known.versions)
-        positions: dict[int, int] = {}
-        for delivery in deliveries:
-            if delivery.partition is not None and delivery.position is not None:
-                positions[delivery.partition] = max(delivery.position, positions.get(delivery.partition, 0))
         await self._write(batch, positions)
 
-    async def _look(self, deliveries: Sequence[Delivery]) -> Known:
-        ids = {delivery.aggregate_id for delivery in deliveries if delivery.aggregate_id is not None}
-        return await self._writer.look(ids, {d.partition for d in deliveries if d.partition is not None})
+    async def _look(self, runs: Iterable[UUID | None], partitions: Collection[int]) -> Known:
+        return await self._writer.look([aggregate_id for aggregate_id in runs if aggregate_id is not None], partitions)
 
     # One aggregate ------------------------------------------------------------------------------------------------
 
@@ -111,10 +108,11 @@ class Projector:
             change, error = await self._fold_log(aggregate_id, base, max(event.sequence for event in events))
         reached = base if change is None else change.version
         done = next((at for at, event in enumerate(events) if event.sequence > reached), len(events))
-        batch.lot.park(run[done:], "" if error is None else _said(error))
+        if done < len(run):
+            batch.lot.park(run[done:], "" if error is None else _said(error))
         if change is not None:
             batch.changes.append(change)
-            batch.runs[aggregate_id] = run[:done]
+            batch.runs.append(run[:done])
 
     async def _fold_log(self, aggregate_id: UUID, base: int, wanted: int) -> tuple[Change | None, Exception | None]:
         """The change up to version `wanted`, or beyond, from the store's log, where there is no gap."""
@@ -173,8 +171,8 @@ class Projector:
         try:
             await self._writer.write(batch.changes, batch.lot.parked, positions)
         except (psycopg.DataError, psycopg.IntegrityError):
-            for change in batch.changes:
-                await self._write_alone(batch, change)
+            for change, run in zip(batch.changes, batch.runs, strict=True):
+                await self._write_alone(batch.lot, change, run)
             await self._writer.write([], batch.lot.parked, positions)
         self._tell(batch.lot)
 
@@ -186,14 +184,14 @@ class Projector:
             where = f"{self.projection.model} {first.aggregate_id}/{first.sequence}"
             log.warning("%s is parked, and %d more events: %s", where, more, first.error)
 
-    async def _write_alone(self, batch: _Batch, change: Change) -> None:
+    async def _write_alone(self, lot: ParkingLot, change: Change, run: Run) -> None:
         """Writes one row on its own, so that one that is refused does not stop the others."""
         for left in reversed(range(TRIES)):
             try:
                 await self._writer.write([change], [], {})
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 if not left:
-                    batch.lot.park(batch.runs[change.id], _said(error))
+                    lot.park(run, _said(error))
             else:
                 return
 
@@ -203,6 +201,16 @@ def _runs(deliveries: Sequence[Delivery]) -> dict[UUID | None, Run]:
     for delivery in deliveries:
         runs.setdefault(delivery.aggregate_id, []).append(delivery)
     return runs
+
+
+def _positions(deliveries: Sequence[Delivery]) -> dict[int, int]:
+    """By partition, how far they reach; one that the relay did not send reaches nowhere."""
+    positions: dict[int, int] = {}
+    for delivery in deliveries:
+        partition, position = delivery.partition, delivery.position
+        if partition is not None and position is not None and position > positions.get(partition, 0):
+            positions[partition] = position
+    return positions
 
 
 def _said(error: Exception) -> str:

@@ -18,7 +18,7 @@ from tests.streams.parts import Part, eventually, is_projected, rows
 
 StartPart = Callable[[str, str], Part]
 
-CHECKPOINT = "INSERT INTO checkpoints%"
+CHECKPOINT = "%INSERT INTO checkpoints%"
 PAUSE_SECONDS = 15.0
 """Kafka gives a silent worker's partitions to another one after ten (streams/app.py)."""
 
@@ -43,7 +43,7 @@ async def test_killed_in_the_middle_of_a_batch_the_read_models_are_the_fold_of_t
     with psycopg.connect(database_url) as holding:
         holding.execute("LOCK TABLE checkpoints IN SHARE MODE")  # reading goes on
         tell(database_url, story, 60)
-        await eventually(lambda: is_blocked(database_url, CHECKPOINT), "rows are written, the checkpoint is not")
+        await eventually(lambda: is_blocked(database_url, CHECKPOINT), "a batch is on its way in")
         worker.kill()
         if is_rolled_back:
             end_blocked(database_url, CHECKPOINT)

@@ -20,7 +20,6 @@ from projections.projection import Columns, Projection
 from projections.rebuild import rebuild
 from projections.user_status import USER_STATUS
 from projections.writer import Parked, Writer
-from projections.writer import park as write_parked
 from streams.project import Projector
 from tests.operations.poison import UNKNOWN, deliver, deliveries, hide, mend, runs
 from tests.projections.stories import Story, append, expected_rows, stored_rows
@@ -218,8 +217,7 @@ async def test_what_the_log_does_not_have_stays_until_it_is_dropped(scene: Scene
 async def test_a_read_model_that_is_no_more_is_told(scene: Scene) -> None:
     gone = Projection("no_more", ORDERS.topic, ORDERS.columns, ORDERS.project)
     park = [Parked(0, 1, scene.victim[0].subject, 1, 1, b"", "e")]
-    async with scene.pool.connection() as connection:
-        await write_parked(connection, gone, park)
+    await Writer(scene.pool, gone).write([], park, {})
     place = ("no_more", scene.victim[0].subject)
     assert await scene.lot.retry([place]) == [Retried(*place, left=1, error="this version has no such read model")]
     assert (await count_parked(scene.pool))["no_more"] == 1

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.database import make_pool
 from projections.models import MODELS
 from projections.positions import REBUILT
 from projections.projection import Change, fold
@@ -97,15 +98,82 @@ async def test_rows_and_checkpoint_are_written_together_or_not_at_all(
     assert (await writer.look([], [0])).positions == {0: 0}
 
 
+@pytest.mark.parametrize("statements", [1, 3])
+async def test_a_write_that_fails_leaves_nothing_open(database_url: str, statements: int) -> None:
+    """The next one goes over the same connection."""
+    refused = [user(1, user_id=uuid4(), admin=None)]
+    before = [user(1), user(2, base=1, user_id=uuid4(), admin=True)] if statements > 1 else []
+    parked = [PARKED] if statements > 1 else []
+    async with make_pool(database_url, max_size=1) as pool:
+        writer = Writer(pool, USER_STATUS)
+        for _ in range(7):  # so that the driver has prepared what it does
+            with pytest.raises(psycopg.IntegrityError):
+                await writer.write([*before, *refused], parked, {0: 5})
+            async with pool.connection() as connection:
+                assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+                assert connection.info.pipeline_status == psycopg.pq.PipelineStatus.OFF
+        known = await writer.look([SOMEBODY], [0])
+        assert (known.versions, known.parked, known.positions) == ({}, set(), {0: 0})
+        await writer.write([user(1)], parked, {0: 5})
+        known = await writer.look([SOMEBODY], [0])
+        assert (known.versions, known.positions) == ({SOMEBODY: 1}, {0: 5})
+
+
+async def test_the_last_of_several_statements_undoes_the_others(pool: AsyncConnectionPool, database_url: str) -> None:
+    writer = Writer(pool, USER_STATUS)
+    for _ in range(7):
+        with pytest.raises(psycopg.DataError):
+            await writer.write([user(1)], [replace(PARKED, error="a zero: \0")], {0: 5})
+    assert stored_rows(database_url, USER_STATUS) == {}
+    assert (await writer.look([SOMEBODY], [0])).positions == {0: 0}
+
+
+async def test_a_write_of_several_statements_is_seen_as_one(pool: AsyncConnectionPool, database_url: str) -> None:
+    other = uuid4()
+    writer = Writer(pool, USER_STATUS)
+    await writer.write([user(1), user(1, user_id=other)], [], {0: 5})
+    await writer.write([user(2, base=1, admin=True), user(2, base=1, user_id=other, erased=True)], [PARKED], {0: 7})
+    with psycopg.connect(database_url) as connection:
+        written = connection.execute(
+            "SELECT xmin::text FROM user_status UNION ALL SELECT xmin::text FROM parked_events"
+            " UNION ALL SELECT xmin::text FROM checkpoints"
+        ).fetchall()
+    assert len(written) == 4
+    assert len(set(written)) == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "shown"),
+    [("version = 2", (3, True)), ("version = 3", (3, False)), ("version = 7", (7, False))],
+)
+async def test_a_row_that_another_is_changing_is_judged_as_it_is_then(
+    pool: AsyncConnectionPool, database_url: str, meanwhile: str, shown: tuple[int, bool]
+) -> None:
+    """Also one whose writer has another partition, so that they do not meet before."""
+    writer = Writer(pool, USER_STATUS)
+    await writer.write([user(1)], [], {0: 5})
+    for change in (user(3, base=1, admin=True), user(3, admin=True)):
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute(f"UPDATE user_status SET admin = false, {meanwhile}".encode())
+            writing = asyncio.create_task(writer.write([change], [], {1: 7}))
+            while not await (await other.execute(_WAITING)).fetchone():  # noqa: ASYNC110 - it is the database that is asked
+                await asyncio.sleep(0.01)
+        await writing
+        version, columns = stored_rows(database_url, USER_STATUS)[SOMEBODY]
+        assert (version, columns["admin"]) == shown
+    assert (await writer.look([], [1])).positions == {1: 7}
+
+
+@pytest.mark.parametrize("change", [user(2, base=1, admin=True), user(2, admin=True)])
 async def test_writers_of_one_partition_wait_for_each_other_before_they_hold_a_row(
-    pool: AsyncConnectionPool, database_url: str
+    pool: AsyncConnectionPool, database_url: str, change: Change
 ) -> None:
     """Or two of them, each with rows in several statements, could wait for each other in a circle."""
     writer = Writer(pool, USER_STATUS)
     await writer.write([user(1)], [], {0: 5})
     async with await psycopg.AsyncConnection.connect(database_url) as other:
         await other.execute("UPDATE checkpoints SET position = 6")
-        writing = asyncio.create_task(writer.write([user(2, base=1, admin=True)], [], {0: 7}))
+        writing = asyncio.create_task(writer.write([change], [], {0: 7}))
         while not await (await other.execute(_WAITING)).fetchone():  # noqa: ASYNC110 - it is the database that is asked
             await asyncio.sleep(0.01)
         await other.execute("SELECT FROM user_status WHERE id = %s FOR UPDATE NOWAIT", (SOMEBODY,))

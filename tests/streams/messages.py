@@ -30,12 +30,12 @@ class Topic:
         for entry in entries:
             if entry.topic == self.name:
                 partition = entry.subject.int % PARTITIONS
-                headers = dict(wire.headers(entry.position, self._last[partition]))
+                headers = wire.headers(entry.position, self._last[partition])
                 self.put(wire.value(entry), wire.key(entry), headers, partition)
                 self._last[partition] = entry.position
         return self
 
-    def put(self, value: bytes, key: bytes, headers: dict[str, bytes] | None = None, partition: int = 0) -> None:
+    def put(self, value: bytes, key: bytes, headers: wire.Headers | None = None, partition: int = 0) -> None:
         """Puts a message there, whoever's it is."""
         offset = self._next_offset[partition]
         self._next_offset[partition] += 1
