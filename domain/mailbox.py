@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -26,6 +27,12 @@ IDLE_TURNS = 2
 WHOLE_BATCH = 32
 """Up to so many messages are taken all together, and so many need not wait for more; see `_share` in `domain/actors.py`
 for what happens beyond."""
+
+
+ENOUGH, BATCH_SECONDS = 16, 0.004
+"""A batch costs as much as some ten of its commands, however few they are. So where several people want something at
+once, the next one begins when so many wait, or so long after the last one began: at half of what a process can do the
+batches would be of one or two else, and cost it the other half. Who is alone does not wait."""
 
 
 class Addressed(Protocol):
@@ -47,6 +54,9 @@ class Mailboxes(Generic[M]):
         self._waiting: deque[M] = deque()
         self._counts: Counter[UUID] = Counter()
         self._changed = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._taken, self._taken_at = 0, 0.0
+        """How many the last batch began with, and when."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -67,6 +77,8 @@ class Mailboxes(Generic[M]):
             counts[aggregate_id] += 1
         self._waiting.append(message)
         self._changed.set()
+        if len(self._waiting) >= ENOUGH:
+            self._enough.set()
 
     def take(self, most: int) -> list[M]:
         """Takes up to `most` messages, oldest first, without waiting."""
@@ -86,8 +98,21 @@ class Mailboxes(Generic[M]):
         while not self._waiting and not self._closed:
             self._changed.clear()
             await self._changed.wait()
+        if self._taken > 1:
+            await self._wait_for_enough()
         await self._gather()
-        return self.take(share(len(self._waiting)))
+        taken = self.take(share(len(self._waiting)))
+        self._taken, self._taken_at = len(taken), monotonic()
+        return taken
+
+    async def _wait_for_enough(self) -> None:
+        """Ends when `ENOUGH` wait or the last batch is `BATCH_SECONDS` ago."""
+        left_seconds = self._taken_at + BATCH_SECONDS - monotonic()
+        if left_seconds > 0 and len(self._waiting) < ENOUGH and not self._closed:
+            self._enough.clear()
+            timer = asyncio.get_running_loop().call_later(left_seconds, self._enough.set)
+            await self._enough.wait()
+            timer.cancel()
 
     async def _gather(self) -> None:
         """Lets the loop read what has already arrived: ends when `IDLE_TURNS` turns in a row bring nothing more."""
@@ -101,3 +126,4 @@ class Mailboxes(Generic[M]):
         """Takes no more messages; what waits is still handed out."""
         self._closed = True
         self._changed.set()
+        self._enough.set()

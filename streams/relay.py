@@ -34,9 +34,11 @@ BATCH = 1_000
 """Events sent before the position is written down: some megabytes at most, and some milliseconds of repeating after a
 crash."""
 
-GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS = 0.00025, 0.04
+GATHER_SECONDS_PER_EVENT, LEAST_GATHER_SECONDS, LONGEST_GATHER_SECONDS = 0.00025, 0.01, 0.04
 """After a batch the next one gathers for so long for each event there was: a lone event is published at once, and the
-busier everything is, the larger the batches get and the less each event costs."""
+busier everything is, the larger the batches get and the less each event costs. At the least ten milliseconds: a batch of
+two costs this process, the broker and the worker as much as one of fifty, and a single buyer who orders one thing after
+the other would keep two processors busy with hundreds of them a second."""
 
 CHECK_SECONDS = 5.0
 """Between looks whether Kafka still has what was published, while there is nothing to publish."""
@@ -156,7 +158,8 @@ class Relay:
                 await self._heeding(pace.admit(messages, publisher.partition))
             if messages:
                 await self._send(publisher, messages, pace)
-                await asyncio.sleep(min(len(messages) * GATHER_SECONDS_PER_EVENT, LONGEST_GATHER_SECONDS))
+                gather_seconds = max(LEAST_GATHER_SECONDS, len(messages) * GATHER_SECONDS_PER_EVENT)
+                await asyncio.sleep(min(gather_seconds, LONGEST_GATHER_SECONDS))
                 idle_since = monotonic()
             else:
                 await wait_for_events(self._connection, HEARTBEAT_SECONDS)
