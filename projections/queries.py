@@ -43,11 +43,11 @@ __all__ = [
 
 _ORDERS_SORT = "orders"
 
-_TICKET = SELECT_TICKETS + " WHERE id = %s"
+_TICKET = SELECT_TICKETS + " WHERE id = %b"
 _TICKETS_BY_ID = (
-    SELECT_TICKETS + " JOIN unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) USING (id) ORDER BY place"
+    SELECT_TICKETS + " JOIN unnest(%b::uuid[]) WITH ORDINALITY AS wanted (id, place) USING (id) ORDER BY place"
 )
-_ORDER = SELECT_ORDERS + " WHERE id = %s"
+_ORDER = SELECT_ORDERS + " WHERE id = %b"
 _ORDERS = SELECT_ORDERS + " WHERE buyer_id = %s ORDER BY created_at DESC, id DESC LIMIT %s"
 _ORDERS_AFTER = (
     SELECT_ORDERS + " WHERE buyer_id = %s AND (created_at, id) < (%s, %s) ORDER BY created_at DESC, id DESC LIMIT %s"

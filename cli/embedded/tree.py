@@ -16,7 +16,7 @@ from cli.embedded.console import POLL_SECONDS, Console, PartFailedError, Progres
 from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
-BACKGROUND_NICE = 15
+BACKGROUND_NICE = 10
 """The niceness of relay and worker: when processors are short, buyers go first and read models follow a bit later."""
 
 MIGRATE_SECONDS = 600.0

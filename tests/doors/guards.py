@@ -537,7 +537,7 @@ GUARDS: tuple[Guard, ...] = (
     guard(
         "a link has its time",
         ("adapters/letters.py", " AND expires_at > clock_timestamp()", ""),
-        ("adapters/event_store.py", " AND expires_at > clock_timestamp()", ""),
+        ("adapters/store_transaction.py", " AND expires_at > clock_timestamp()", ""),
         tests=("tests/accounts/test_password_reset.py::test_it_is_good_for_an_hour_and_for_nothing_else",),
     ),
     guard(

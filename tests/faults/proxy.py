@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,8 +11,16 @@ from types import TracebackType
 
 from psycopg.conninfo import conninfo_to_dict
 
-COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
-"""PostgreSQL's CommandComplete for a COMMIT: when it is sent, the commit is durable."""
+COMMITTED = re.compile(
+    rb"C\x00\x00\x00\x0bCOMMIT\x00"
+    rb"|log_end\x00.*D\x00\x00\x00\x1e\x00\x02\x00\x00\x00\x08.*Z\x00\x00\x00\x05I",
+    re.DOTALL,
+)
+"""PostgreSQL's CommandComplete for a COMMIT: when it is sent, the commit is durable. Or what `append_alone` returns where
+it has appended: a row of two columns of which the first is no NULL, and the end of its transaction."""
+
+REMEMBERED_BYTES = 500
+"""Of what was passed on: more than such an answer has."""
 
 PIECE_BYTES = 65_536
 
@@ -76,14 +85,16 @@ class Proxy:
     async def _bring_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tail = b""
         while piece := await reader.read(PIECE_BYTES):
-            if self.lose and COMMITTED in tail + piece:
-                self.lose -= 1
-                self.lost += 1
-                self.away = self.away_after_loss
-                if self.silent_after_loss:
-                    await asyncio.Event().wait()
-                return
-            tail = piece[-len(COMMITTED) :]
+            tail = (tail + piece)[-REMEMBERED_BYTES - len(piece) :]
+            if COMMITTED.search(tail):
+                if self.lose:
+                    self.lose -= 1
+                    self.lost += 1
+                    self.away = self.away_after_loss
+                    if self.silent_after_loss:
+                        await asyncio.Event().wait()
+                    return
+                tail = b""
             writer.write(piece)
             await writer.drain()
 
