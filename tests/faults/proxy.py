@@ -16,8 +16,8 @@ COMMITTED = re.compile(
     rb"|log_end\x00.*D\x00\x00\x00\x1e\x00\x02\x00\x00\x00\x08.*Z\x00\x00\x00\x05I",
     re.DOTALL,
 )
-"""PostgreSQL's CommandComplete for a COMMIT: when it is sent, the commit is durable. Or what `append_alone` returns where
-it has appended: a row of two columns of which the first is no NULL, and the end of its transaction."""
+"""PostgreSQL's CommandComplete for a COMMIT: when it is sent, the commit is durable. Or what `append_alone` returns
+where it has appended: a row of two columns of which the first is no NULL, and the end of its transaction."""
 
 REMEMBERED_BYTES = 500
 """Of what was passed on: more than such an answer has."""
