@@ -28,11 +28,10 @@ WHOLE_BATCH = 32
 """Up to so many messages are taken all together, and so many need not wait for more; see `_share` in `domain/actors.py`
 for what happens beyond."""
 
-
 ENOUGH, BATCH_SECONDS = 16, 0.004
-"""A batch costs as much as some ten of its commands, however few they are. So where several people want something at
-once, the next one begins when so many wait, or so long after the last one began: at half of what a process can do the
-batches would be of one or two else, and cost it the other half. Who is alone does not wait."""
+"""A batch costs as much as several commands, however few are in it. So where several people want something at once, the
+next one begins when so many wait, or so long after the last one began: at half of what a process can do the batches
+would be of one or two else. Who is alone does not wait."""
 
 
 class Addressed(Protocol):
