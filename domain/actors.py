@@ -6,8 +6,8 @@ gets an outcome of its own: a command that breaks a rule fails alone.
 
 While other processes append, the log is locked first; then what they appended is read and applied, and only then is
 anything decided. So a decision is never made on old state, and two processes selling one listing never conflict: they
-take turns. A process that has been alone for some batches decides before it locks, and the message that appends is
-refused should somebody have come: then it was not, and the batch is decided once more, with the lock.
+take turns. A process that has been alone for a moment decides before it locks, and the message that appends is refused
+should somebody have come: then it was not, and the batch is decided once more, with the lock.
 No caller is answered before the commit, refusals included, since a refusal may rest on events of the same batch.
 
 All of it runs on the event loop that the callers run on: while one batch is on its way to the disk, the loop reads the
@@ -45,9 +45,12 @@ MAX_CACHED = 20_000
 ANSWER_WITHIN_SECONDS = 10.0
 """How long a command is tried while the store is away, before its caller is told."""
 
-ALONE_AFTER = 3
-"""Batches in a row under the lock in which nobody else had appended, before one is decided without it: deciding a batch
-twice costs more than the round trip that the lock does."""
+ALONE_SECONDS = 0.2
+"""So long nobody else has appended before a batch is decided without the lock."""
+
+CAREFUL_TIMES = 20
+"""So many times as long as it took to decide a refused batch again the lock is taken first: what it touched is loaded
+again, which for a listing with a hundred thousand holds takes a second. So refusals cost a twentieth at most."""
 
 MAX_KEYS = 20_000
 """Idempotency keys in memory, about two hundred bytes each."""
@@ -93,8 +96,8 @@ class Actors:
         self._cache = Cache(max_cached)
         self._used_keys: dict[_Key, None] = {}
         self._position: int | None = None
-        self._batches_alone = 0
-        """Since others were last seen to append."""
+        self._optimistic_from = 0.0
+        """On the monotonic clock: until then the log is locked before anything is decided."""
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -146,14 +149,19 @@ class Actors:
         """Tries until every command has an outcome; an exception is an outcome."""
         settled: list[tuple[Command[Any], Any]] = []
         pause_seconds = FIRST_PAUSE_SECONDS
+        refused_at: float | None = None
         while commands:
             try:
-                return settled + await self._try(commands)
+                settled += await self._try(commands)
+                if refused_at is not None:
+                    self._optimistic_from = monotonic() + CAREFUL_TIMES * (monotonic() - refused_at)
+                return settled
             except _Spoiled as spoiled:
                 commands.remove(spoiled.command)
                 settled.append((spoiled.command, spoiled.reason))
             except LockNeeded:
-                self._batches_alone = 0
+                refused_at = monotonic() if refused_at is None else refused_at
+                self._optimistic_from = monotonic() + ANSWER_WITHIN_SECONDS  # or as told by what it costs
             except KeyUsed:
                 # One of them is repeated, and by the next try all are known to be asked for.
                 self._note_keys(_keys_of(commands))
@@ -179,7 +187,8 @@ class Actors:
             async with self._begin() as transaction:
                 batch = Batch(transaction, self._cache)
                 alone = self._catch_up(transaction)
-                self._batches_alone = self._batches_alone + 1 if alone else 0
+                if not alone:
+                    self._optimistic_from = max(self._optimistic_from, monotonic() + ALONE_SECONDS)
                 # What came while the lock was waited for joins the batch; where others want it too, all that waits.
                 most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
                 commands += self._mailboxes.take(most - len(commands))
@@ -201,7 +210,7 @@ class Actors:
 
     @property
     def _locks_first(self) -> bool:
-        return self._batches_alone < ALONE_AFTER
+        return monotonic() < self._optimistic_from
 
     def _begin(self) -> AbstractAsyncContextManager[Transaction]:
         if self._position is None or self._locks_first:

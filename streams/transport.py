@@ -29,7 +29,7 @@ from mode.utils.futures import notify
 
 FETCH_WAIT_MS = 25
 
-GATHER_SECONDS_PER_RECORD, LONGEST_GATHER_SECONDS = 0.0005, 0.04
+GATHER_SECONDS_PER_RECORD, LONGEST_GATHER_SECONDS = 0.0005, 0.02
 """How long more gathers before the next question: lag against the cost of asking, and of a transaction for what comes.
 What comes by itself is not waited after."""
 
