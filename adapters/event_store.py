@@ -27,14 +27,18 @@ from adapters.event_chain import Heads
 from adapters.event_codec import encode_snapshot
 from adapters.house_key import HouseKey
 from adapters.store_clock import StoreClock
-from adapters.store_transaction import LockedTransaction, OptimisticTransaction, StoreTransaction, TailRow, reason
+from adapters.store_transaction import (
+    MAX_TAIL,
+    LockedTransaction,
+    OptimisticTransaction,
+    StoreTransaction,
+    TailRow,
+    reason,
+)
 from domain.aggregate import Aggregate
 from domain.ports import KeyUsed, LockNeeded, StoreUnavailable
 
 log = logging.getLogger(__name__)
-
-MAX_TAIL = 2_000
-"""Positions looked at under the lock for what others did, some milliseconds' worth; beyond, memory is dropped."""
 
 LOCK_TIMEOUT_MS = 3_000
 """A waiter that gives up tries again; the caller's own deadline ends it."""

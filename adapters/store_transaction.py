@@ -25,6 +25,9 @@ from domain.records import LinkPurpose, Outcome, Record
 
 log = logging.getLogger(__name__)
 
+MAX_TAIL = 2_000
+"""Positions looked at under the lock for what others did, some milliseconds' worth; beyond, memory is dropped."""
+
 _INSERT = (
     "WITH appended AS (INSERT INTO stored_events"  # noqa: S608 - constants
     " (originator_id, originator_version, topic, state, chain)"
@@ -49,6 +52,7 @@ _EVENTS_SINCE = (
     " JOIN stored_events AS e ON e.originator_id = wanted.id AND e.originator_version > wanted.version"
     " ORDER BY e.originator_id, e.originator_version"
 )
+_LOG_END = "SELECT COALESCE(max(notification_id), 0) FROM stored_events"
 _CHAIN = (
     "SELECT e.originator_id, e.originator_version, e.chain"
     " FROM unnest(%b::uuid[], %b::bigint[]) AS wanted(id, version)"
@@ -92,6 +96,12 @@ class StoreTransaction:
         self.is_open = False
         """Whether there is something to roll back."""
         self.committing = False
+
+    async def end_beyond_reach(self) -> int | None:
+        """See `domain.ports.Transaction`."""
+        with _asking():
+            [(end,)] = await self._rows(_LOG_END, ())
+        return end if end - self._end > MAX_TAIL else None
 
     async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate | Unreadable]:
         """See `domain.ports.Transaction`. A snapshot that cannot be read is passed over: the events are all there."""

@@ -220,11 +220,15 @@ class Actors:
     async def _fetch_ahead(self, commands: Sequence[Command[Any]]) -> None:
         """Brings what is not in memory before the log is locked: others need not wait for it.
 
-        What is appended to it between this and the lock is caught up with like all that is in memory.
+        What is appended to it between this and the lock is caught up with like all that is in memory. Where there is
+        too much to catch up with already, memory is dropped here, before anything is fetched, not under the lock.
         """
         wanted = {one for command in commands for one in command.addressees if one not in self._cache}
         if wanted and self._position is not None:
             async with self._store.begin_optimistic(self._position) as reading:
+                if (end := await reading.end_beyond_reach()) is not None:
+                    self._cache.clear()
+                    self._position = end
                 await Batch(reading, self._cache).fetch(wanted)
 
     def _catch_up(self, transaction: Transaction) -> bool:

@@ -61,6 +61,9 @@ class Transaction(Protocol):
         None: that is too much to read under the lock, or the position was None; whatever is in memory is to be dropped.
         """
 
+    async def end_beyond_reach(self) -> int | None:
+        """The log's end, if others have appended more since the position begun with than is read under the lock."""
+
     async def load(self, ids: Collection[UUID]) -> dict[UUID, Aggregate | Unreadable]:
         """The aggregates that exist, from their newest readable snapshot and the events after it."""
 
