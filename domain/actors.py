@@ -52,6 +52,10 @@ CAREFUL_TIMES = 20
 """So many times as long as it took to decide a refused batch again the lock is taken first: what it touched is loaded
 again, which for a listing with a hundred thousand holds takes a second. So refusals cost a twentieth at most."""
 
+MAX_AT_RISK = 5_000
+"""Snapshot interval, in events, of the largest aggregate that is: a listing with twenty thousand open holds. To load a
+larger one again, because a batch was refused, takes longer than its buyers should wait."""
+
 MAX_KEYS = 20_000
 """Idempotency keys in memory, about two hundred bytes each."""
 
@@ -182,9 +186,10 @@ class Actors:
         batch: Batch | None = None
         outcomes: list[tuple[Command[Any], Any]] = []
         try:
-            if self._locks_first:
+            locks_first = self._locks_first(commands)
+            if locks_first:
                 await self._fetch_ahead(commands)
-            async with self._begin() as transaction:
+            async with self._begin(locks_first) as transaction:
                 batch = Batch(transaction, self._cache)
                 alone = self._catch_up(transaction)
                 if not alone:
@@ -208,12 +213,15 @@ class Actors:
         self._cache.trim()
         return outcomes
 
-    @property
-    def _locks_first(self) -> bool:
-        return monotonic() < self._optimistic_from
+    def _locks_first(self, commands: Sequence[Command[Any]]) -> bool:
+        """Whether others were about, or would have too much to wait for should they come."""
+        if monotonic() < self._optimistic_from:
+            return True
+        cached = (self._cache.find(one) for command in commands for one in command.addressees)
+        return any(aggregate is not None and aggregate.snapshot_interval() > MAX_AT_RISK for aggregate in cached)
 
-    def _begin(self) -> AbstractAsyncContextManager[Transaction]:
-        if self._position is None or self._locks_first:
+    def _begin(self, locks_first: bool) -> AbstractAsyncContextManager[Transaction]:
+        if self._position is None or locks_first:
             return self._store.begin(self._position)
         return self._store.begin_optimistic(self._position)
 

@@ -15,10 +15,11 @@ import pytest
 from adapters.database import APPEND_LOCK
 from adapters.event_store import PostgresEventStore
 from adapters.store_transaction import LockedTransaction, OptimisticTransaction
-from domain.actors import ALONE_SECONDS
+from domain.actors import ALONE_SECONDS, MAX_AT_RISK
 from domain.errors import EmailTaken, SoldOut, TicketNotFound
 from domain.ports import LockNeeded
 from domain.records import Account
+from domain.ticket import Ticket
 from tests.adapters.test_event_store import House, ask, once, open_house
 from tests.conftest import HOUSE_KEY
 from tests.domain.scenes import BUYER, OTHER, SELLER, listing
@@ -184,3 +185,13 @@ async def test_what_is_not_in_memory_is_fetched_before_others_have_to_wait(datab
             with pytest.raises(SoldOut):
                 await house.order(ticket_id)
             assert (await house.ticket(ticket_id)).held == 5
+
+
+async def test_what_takes_long_to_load_is_not_put_at_risk(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with alone(database_url) as (house, store):
+        ticket_id = await house.listed()
+        monkeypatch.setattr(Ticket, "snapshot_interval", lambda _: MAX_AT_RISK + 1)
+        store.seen.clear()
+        await house.order(ticket_id)
+        await house.listed()
+        assert store.seen == ["locked", "optimistic"]
