@@ -6,7 +6,7 @@ An answer always comes of a look that was begun after it was asked for, so nobod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar, cast
 
@@ -29,38 +29,30 @@ class SharedReads(Generic[K, V]):
         self._look = look
         self._at_once = at_once
         self._keys_in_a_look = keys_in_a_look
-        self._wanted: dict[K, list[asyncio.Future[V | None]]] = {}
-        """Who waits for a look that is not begun yet."""
+        self._wanted: dict[K, asyncio.Future[V | None]] = {}
         self._looking: set[asyncio.Task[None]] = set()
 
     async def read(self, key: K) -> V | None:
         """What is there under the key; None if nothing is."""
-        answered: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
-        waiting = self._wanted.get(key)
-        if waiting is not None:
-            waiting.append(answered)
-        else:
-            self._wanted[key] = [answered]
+        shared = self._wanted.get(key)
+        if shared is None:
+            shared = self._wanted[key] = asyncio.get_running_loop().create_future()
             if len(self._looking) < self._at_once:
                 self._looking.add(asyncio.create_task(self._answer()))
-        return await answered
+        return await asyncio.shield(shared)
 
     async def _answer(self) -> None:
         while self._wanted:
             keys = list(islice(self._wanted, self._keys_in_a_look))
-            waiting = [(key, self._wanted.pop(key)) for key in keys]
+            shared = {key: self._wanted.pop(key) for key in keys}
             try:
                 found = await self._look(keys)
             except Exception as error:  # noqa: BLE001 - it is theirs who asked
-                for _, future in _still_there(waiting):
+                for future in shared.values():
                     future.set_exception(error)
+                    future.exception()  # those who asked may be gone
             else:
-                for key, future in _still_there(waiting):
+                for key, future in shared.items():
                     future.set_result(found.get(key))
         # In the same step that found nothing more wanted: whoever asks from now on begins a look.
         self._looking.remove(cast("asyncio.Task[None]", asyncio.current_task()))
-
-
-def _still_there(waiting: list[tuple[K, list[asyncio.Future[V]]]]) -> Iterator[tuple[K, asyncio.Future[V]]]:
-    """Everybody who has not gone away meanwhile."""
-    return ((key, future) for key, futures in waiting for future in futures if not future.done())
