@@ -125,6 +125,8 @@ def test_trailers_have_bounds_too(door: Door) -> None:
         (CHUNKED, b"10000\r\n" + b"x" * 65_536 + b"\r\n0\r\n\r\n", None),
         (CHUNKED, b"10001\r\n" + b"x" * 65_537 + b"\r\n0\r\n\r\n", (413, "body_too_large")),
         (CHUNKED, b"1\r\nx\r\n" * 70_000 + b"0\r\n\r\n", (413, "body_too_large")),
+        (CHUNKED, (b"30\r\n" + b"x" * 48 + b"\r\n") * 1_000 + b"0\r\n\r\n", None),
+        (CHUNKED, (b"30\r\n" + b"x" * 48 + b"\r\n") * 1_001 + b"0\r\n\r\n", (413, "body_too_large")),
         (CHUNKED, b"1;" + b"a" * 1_000_000 + b"\r\nx\r\n0\r\n\r\n", None),
         (b"Content-Encoding: gzip\r\nContent-Length: 65\r\n", b"x" * 65, (415, "unsupported_media_type")),
         (b"Content-Encoding: br\r\nContent-Length: 65\r\n", b"x" * 65, (415, "unsupported_media_type")),
