@@ -42,15 +42,13 @@ class Heads:
 
     def missing(self, events: Sequence[StoredForm]) -> dict[UUID, int]:
         """The versions whose hash has to be asked for before these events can be chained."""
-        heads = self._heads
         firsts: dict[UUID, int] = {}
         for aggregate_id, version, _topic, _state in events:
-            if aggregate_id not in firsts:
-                firsts[aggregate_id] = version
+            firsts.setdefault(aggregate_id, version)
         return {
             aggregate_id: version - 1
             for aggregate_id, version in firsts.items()
-            if version > 1 and heads.get(aggregate_id, _NONE)[0] != version - 1
+            if version > 1 and self._heads.get(aggregate_id, _NONE)[0] != version - 1
         }
 
     def note(self, aggregate_id: UUID, version: int, chain: bytes | None) -> None:

@@ -65,8 +65,8 @@ class StoredForm(NamedTuple):
 def stored_form(event: Event) -> StoredForm:
     """The event as a row of the log."""
     state = _encode(event)
-    if event.class_version > 1:
-        state = _version_mark(event.class_version) + state[1:]
+    if mark := present_mark(event.class_version):
+        state = mark + state[1:]
     return StoredForm(event.originator_id, event.originator_version, event.TOPIC, state)
 
 
@@ -96,12 +96,7 @@ def _reading(event_class: type[Event], version: int) -> tuple[Callable[[bytes], 
 
 def present_mark(version: int) -> bytes:
     """What the stored form begins with where this is the present version of its class."""
-    return b"" if version == 1 else _version_mark(version)
-
-
-def _version_mark(version: int) -> bytes:
-    """What the stored form of a later version than the first begins with."""
-    return b'{"class_version":%d,' % version
+    return b"" if version == 1 else b'{"class_version":%d,' % version
 
 
 def _upcast(event_class: type[Event], state: dict[str, Any]) -> Event:
