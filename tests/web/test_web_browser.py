@@ -220,6 +220,27 @@ async def reach(page: Page, selector: str, most: int = 60) -> None:
     raise AssertionError(f"the focus does not get to {selector}")
 
 
+async def test_a_name_in_the_header_moves_nothing(shop: Shop) -> None:
+    """A script greets after the first paint; whatever the name, and however narrow the window, the rest stays put."""
+    page = await shop.window()
+    await page.goto("/")
+    for width in (320, 390, 660, 770, 1100):
+        await page.set_viewport_size({"width": width, "height": 800})
+        tops = set()
+        for name in ("Sign in", "Ann", "Maximiliane Featherstonehaugh"):
+            tops.add(
+                await page.evaluate(
+                    """(name) => {
+                      document.querySelector("#account").textContent = name;
+                      return document.querySelector("main").getBoundingClientRect().top;
+                    }""",
+                    name,
+                )
+            )
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+        assert len(tops) == 1, (width, tops)
+
+
 @pytest.mark.long
 async def test_without_javascript_listings_are_found_and_read(shop: Shop) -> None:
     page = await shop.window(java_script_enabled=False)
