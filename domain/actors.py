@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from time import monotonic
@@ -186,17 +186,17 @@ class Actors:
         batch: Batch | None = None
         outcomes: list[tuple[Command[Any], Any]] = []
         try:
+            await self._fetch_ahead(commands)
             locks_first = self._locks_first(commands)
-            if locks_first:
-                await self._fetch_ahead(commands)
             async with self._begin(locks_first) as transaction:
                 batch = Batch(transaction, self._cache)
                 alone = self._catch_up(transaction)
                 if not alone:
                     self._optimistic_from = max(self._optimistic_from, monotonic() + ALONE_SECONDS)
-                # What came while the lock was waited for joins the batch; where others want it too, all that waits.
-                most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
-                commands += self._mailboxes.take(most - len(commands))
+                if locks_first:
+                    # What came while the lock was waited for joins the batch; where others want it too, all that waits.
+                    most = _share(len(commands) + self.waiting) if alone else MAX_BATCH
+                    commands += self._mailboxes.take(self._ready(most - len(commands)))
                 outcomes = await self._decide(batch, commands)
                 self._position = await transaction.commit(batch.events, batch.records)
         except StoreUnavailable as error:
@@ -217,7 +217,7 @@ class Actors:
         """Whether others were about, or would have too much to wait for should they come."""
         if monotonic() < self._optimistic_from:
             return True
-        cached = (self._cache.find(one) for command in commands for one in command.addressees)
+        cached = map(self._cache.find, self._concerned(commands))
         return any(aggregate is not None and aggregate.snapshot_interval() > MAX_AT_RISK for aggregate in cached)
 
     def _begin(self, locks_first: bool) -> AbstractAsyncContextManager[Transaction]:
@@ -231,13 +231,34 @@ class Actors:
         What is appended to it between this and the lock is caught up with like all that is in memory. Where there is
         too much to catch up with already, memory is dropped here, before anything is fetched, not under the lock.
         """
-        wanted = {one for command in commands for one in command.addressees if one not in self._cache}
-        if wanted and self._position is not None:
-            async with self._store.begin_optimistic(self._position) as reading:
-                if (end := await reading.end_beyond_reach()) is not None:
-                    self._cache.clear()
-                    self._position = end
-                await Batch(reading, self._cache).fetch(wanted)
+        if not self._missing(commands):
+            return
+        if self._position is None:
+            async with self._store.begin(None) as empty:
+                self._position = await empty.commit([], [])
+        async with self._store.begin_optimistic(self._position) as reading:
+            if (end := await reading.end_beyond_reach()) is not None:
+                self._cache.clear()
+                self._position = end
+            batch = Batch(reading, self._cache)
+            await batch.fetch(self._missing(commands))
+            await batch.fetch(self._missing(commands))  # what those refer to
+
+    def _ready(self, most: int) -> int:
+        """How many of those that come next need nothing that would have to be loaded while the log is locked."""
+        coming = self._mailboxes.coming(most)
+        return next((number for number, command in enumerate(coming) if self._missing([command])), len(coming))
+
+    def _missing(self, commands: Sequence[Command[Any]]) -> set[UUID]:
+        return {one for one in self._concerned(commands) if one not in self._cache}
+
+    def _concerned(self, commands: Sequence[Command[Any]]) -> Iterator[UUID]:
+        """Whom they are for, and whom those that are in memory refer to."""
+        for command in commands:
+            for one in command.addressees:
+                yield one
+                if (aggregate := self._cache.find(one)) is not None:
+                    yield from aggregate.refers_to()
 
     def _catch_up(self, transaction: Transaction) -> bool:
         """Applies what others appended to what is in memory; far behind, memory is dropped instead.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -82,6 +82,10 @@ class Aggregate:
     def snapshot_interval(self) -> int:
         """Events from one snapshot to the next: bounds what has to be read to load the aggregate."""
         return SNAPSHOT_INTERVAL
+
+    def refers_to(self) -> Collection[UUID]:
+        """Other aggregates that most commands to this one look at."""
+        return ()
 
     def trigger(self, event_class: type[Event], stamp: Stamp, **fields: Any) -> None:
         """Decides an event: applies it to this state and keeps it until it is collected for the store."""

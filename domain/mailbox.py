@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection
+from itertools import islice
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -90,6 +91,10 @@ class Mailboxes(Generic[M]):
                 else:
                     counts[aggregate_id] -= 1
         return taken
+
+    def coming(self, most: int) -> list[M]:
+        """The messages that will be taken next, up to so many."""
+        return list(islice(self._waiting, most))
 
     async def wait_and_take(self, share: Callable[[int], int]) -> list[M]:
         """Waits for a message, lets those come that are on their way, then takes as many as `share` says of so many

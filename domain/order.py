@@ -7,6 +7,7 @@ so that an order is completed exactly when its units are sold. What happens to t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -150,6 +151,10 @@ class Order(Aggregate):
     check_ins: tuple[CheckIn, ...] = ()
 
     # What it knows ------------------------------------------------------------------------------------------------
+
+    def refers_to(self) -> Collection[UUID]:
+        """Its tickets."""
+        return [item.ticket_id for item in self.items]
 
     @property
     def is_open(self) -> bool:

@@ -80,7 +80,7 @@ class Ticket(Aggregate):
         hold = self.holds.get(order_id)
         if hold is not None:
             return hold.quantity == quantity
-        return not self.withdrawn and self.available + self._lapsed_units(now) >= quantity
+        return not self.withdrawn and self._could_free(quantity, now)
 
     # What it is told ----------------------------------------------------------------------------------------------
 
@@ -150,12 +150,14 @@ class Ticket(Aggregate):
         """Raises `SoldOut` when `reserve` could not find so many units."""
         if self.withdrawn:
             raise SoldOut("the listing was withdrawn")
-        if self.available < quantity and self.available + self._lapsed_units(now) < quantity:
+        if not self._could_free(quantity, now):
             raise SoldOut(f"{self.available} available")
 
     def check_may_hold(self, buyer_id: UUID, quantity: int, most: int, now: datetime) -> None:
         """Raises `TooManyHeld` when with so many units more a buyer would hold more than `most` unpaid at a time."""
-        self._lapsed_units(now)
+        if self.held_by.get(buyer_id, 0) + quantity <= most:
+            return
+        self._lapsed_units(now, self.held)
         held = self.held_by.get(buyer_id, 0)
         if held + quantity > most:
             raise TooManyHeld(f"{held} are held for you unpaid; at most {most} may be")
@@ -242,12 +244,20 @@ class Ticket(Aggregate):
     # Inside -------------------------------------------------------------------------------------------------------
 
     def _check_not_locked(self, now: datetime) -> None:
-        if self.held > self._lapsed_units(now):
+        if self.held > self._lapsed_units(now, self.held):
             raise TicketLocked("somebody is paying for a ticket of this listing")
 
-    def _lapsed_units(self, now: datetime) -> int:
-        """Units held past their deadline. A deadline that was seen to pass stays passed, should the clock step back."""
-        while self.deadlines and self.deadlines[0][0] <= now:
+    def _could_free(self, quantity: int, now: datetime) -> bool:
+        """Whether so many units are free, or would be with what is held past its deadline."""
+        lacking = quantity - self.available
+        return lacking <= 0 or self._lapsed_units(now, lacking) >= lacking
+
+    def _lapsed_units(self, now: datetime, enough: int) -> int:
+        """Units held past their deadline; looks no further once there are enough, since very many may pass at once.
+
+        A deadline that was seen to pass stays passed, should the clock step back.
+        """
+        while self.lapsed_units < enough and self.deadlines and self.deadlines[0][0] <= now:
             order_id = heappop(self.deadlines)[1]
             hold = self.holds.get(order_id)
             if hold is not None and order_id not in self.lapsed:
@@ -258,8 +268,7 @@ class Ticket(Aggregate):
 
     def _release_lapsed(self, units: int, stamp: Stamp) -> None:
         """Takes back holds past their deadline, the oldest first, until so many units are free or none is left."""
-        if units > 0:
-            self._lapsed_units(stamp.at)
+        self._lapsed_units(stamp.at, units)
         while units > 0 and self.lapsed:
             order_id = next(iter(self.lapsed))
             units -= self.lapsed[order_id]

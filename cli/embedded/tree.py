@@ -17,8 +17,8 @@ from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
 BACKGROUND_NICE = 10
-"""The niceness of the relay: when processors are short, buyers go first and read models follow a bit later. The worker
-is not nice: it locks the log to end orders, and buyers wait for who holds that lock."""
+"""The niceness of relay and worker: when processors are short, buyers go first and read models follow a bit later. While
+the worker holds the lock of the log, to end orders, buyers wait for it, and so leave it the processor."""
 
 MIGRATE_SECONDS = 600.0
 READY_SECONDS = 60.0
@@ -60,7 +60,7 @@ class ProcessTree:
             self._start_sandbox()
         self._migrate()
         self.supervisor.start(self._program("relay", nice=BACKGROUND_NICE, required=self._broker is not None))
-        self.supervisor.start(self._program("worker", required=self._broker is not None))
+        self.supervisor.start(self._program("worker", nice=BACKGROUND_NICE, required=self._broker is not None))
         for index in range(self._settings.api_processes):
             self.supervisor.start(self._api(index))
         self._await_ready()

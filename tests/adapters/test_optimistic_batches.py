@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +16,9 @@ from adapters.database import APPEND_LOCK
 from adapters.event_store import PostgresEventStore
 from adapters.store_transaction import LockedTransaction, OptimisticTransaction
 from domain.actors import ALONE_SECONDS, MAX_AT_RISK
+from domain.aggregate import Aggregate
 from domain.errors import EmailTaken, SoldOut, TicketNotFound
-from domain.ports import LockNeeded
+from domain.ports import LockNeeded, Unreadable
 from domain.records import Account
 from domain.ticket import Ticket
 from tests.adapters.test_event_store import House, ask, once, open_house
@@ -26,15 +27,23 @@ from tests.domain.scenes import BUYER, OTHER, SELLER, listing
 
 
 class Watched(PostgresEventStore):
-    """Takes down how each batch was begun and how it ended."""
+    """Takes down how each batch was begun and how it ended, and what was loaded under the lock."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, HOUSE_KEY)
         self.seen: list[str] = []
+        self.loaded_under_the_lock: set[UUID] = set()
 
     @asynccontextmanager
     async def begin(self, after: int | None) -> AsyncIterator[LockedTransaction]:
         async with super().begin(after) as transaction:
+            inner = transaction.load
+
+            async def load(ids: Collection[UUID]) -> dict[UUID, Aggregate | Unreadable]:
+                self.loaded_under_the_lock.update(ids)
+                return await inner(ids)
+
+            transaction.load = load  # type: ignore[method-assign]
             yield transaction
         self.seen.append("locked")
 
@@ -119,6 +128,17 @@ async def test_two_processes_that_were_alone_sell_nothing_twice(database_url: st
 
         assert sum(await asyncio.gather(rush(one, 200), rush_by_fives(two))) == 149
         assert (await one.ticket(ticket_id)).held == 150
+
+
+async def test_orders_and_their_tickets_are_loaded_before_the_log_is_locked(database_url: str) -> None:
+    store = Watched(database_url)
+    async with open_house(database_url) as another, open_house(database_url, store) as fresh:
+        orders = [await another.order(await another.listed()) for _ in range(2)]
+        await fresh.marketplace.cancel_order(orders[0].id, BUYER, ask())
+        await another.listed()
+        await fresh.marketplace.cancel_order(orders[1].id, BUYER, ask())
+        assert store.seen == ["locked", "optimistic", "refused", "locked"]
+        assert store.loaded_under_the_lock == set()
 
 
 @pytest.mark.parametrize("seconds", [-600, -1.5, 1.5, 600])

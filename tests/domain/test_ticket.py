@@ -92,6 +92,18 @@ def test_lapsed_holds_are_taken_over_oldest_first_and_only_as_needed() -> None:
     assert orders[2] in given.holds
 
 
+def test_of_many_holds_past_their_deadline_no_more_are_looked_at_than_are_needed() -> None:
+    given = ticket(quantity=101)
+    for _ in range(100):
+        given.reserve(uuid4(), 1, DEADLINE, at(), uuid4())
+    given.check_may_reserve(1, LATER)
+    given.check_may_hold(BUYER, 1, 1, LATER)
+    assert len(given.deadlines) == 100, "one is free, and the buyer holds none"
+    given.reserve(uuid4(), 3, LATER, at(LATER), BUYER)
+    assert (len(given.lapsed), len(given.holds), given.available) == (0, 99, 0)
+    assert len(given.deadlines) == 99, "98 left of those that are past it, and the new one"
+
+
 def test_a_clock_that_steps_back_gives_no_units_away_twice() -> None:
     given = ticket(quantity=1)
     given.reserve(uuid4(), 1, DEADLINE, at())
