@@ -234,6 +234,7 @@ class Actors:
         if not self._missing(commands):
             return
         if self._position is None:
+            self._cache.clear()
             async with self._store.begin(None) as empty:
                 self._position = await empty.commit([], [])
         async with self._store.begin_optimistic(self._position) as reading:

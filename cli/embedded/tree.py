@@ -17,8 +17,8 @@ from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
 BACKGROUND_NICE = 10
-"""The niceness of relay and worker: when processors are short, buyers go first and read models follow a bit later. While
-the worker holds the lock of the log, to end orders, buyers wait for it, and so leave it the processor."""
+"""The niceness of relay and worker: when processors are short, buyers go first and read models follow a bit later. When
+the worker locks the log to end orders, buyers wait for it, and so leave it the processor."""
 
 MIGRATE_SECONDS = 600.0
 READY_SECONDS = 60.0

@@ -348,6 +348,18 @@ async def test_a_commit_whose_answer_was_lost_is_neither_a_conflict_nor_done_twi
         assert len(house.rows("SELECT 1 FROM stored_events WHERE topic = 'stagedoor.Order.Created'")) == 2
 
 
+async def test_after_a_lost_answer_nothing_is_decided_on_what_others_have_changed(database_url: str) -> None:
+    store = LosesAnswers(database_url)
+    async with open_house(database_url, store) as house, open_house(database_url) as another:
+        wanted = await house.listed(quantity=1)
+        order = await house.order(wanted)
+        store.losses = 1
+        await house.listed()  # from here on this process does not know how far it has seen the log
+        await another.marketplace.cancel_order(order.id, BUYER, ask())
+        items = [Wanted(await another.listed(), 1), Wanted(wanted, 1)]
+        assert await house.marketplace.place_order(uuid4(), OTHER, items, ask()) == 1
+
+
 async def test_the_library_itself_reads_and_appends_to_the_log(house: House) -> None:
     ticket_id = await house.listed()
     info = conninfo_to_dict(house.url)

@@ -100,8 +100,8 @@ def test_it_says_what_it_starts_is_ready_and_ends_in_order(start) -> None:
     assert all(f"logs/{line.split()[0]}.log" in line for line in lines if " started in " in line)
     assert sum("broker: the one built into librdkafka" in line for line in lines) == 1
     assert list(up.parts()) == begun
-    assert os.getpriority(os.PRIO_PROCESS, up.parts()["relay"]) == os.getpriority(os.PRIO_PROCESS, 0) + 10
-    assert os.getpriority(os.PRIO_PROCESS, up.parts()["worker"]) == os.getpriority(os.PRIO_PROCESS, 0)
+    niceness = {part: os.getpriority(os.PRIO_PROCESS, pid) for part, pid in up.parts().items()}
+    assert niceness["relay"] == niceness["worker"] == niceness["api"] + 10
     pids = up.parts().values()
     assert up.end(signal.SIGINT) == 0
     assert up.said.splitlines()[-1].startswith("Stagedoor has stopped; its data is in")
