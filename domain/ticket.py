@@ -8,7 +8,7 @@ reason `lapsed`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,6 +19,9 @@ from domain.listing import Listing
 
 _FIRST_REFUND_TERMS = {"refund_until": None, "refund_fee": 0, "resell_returned": True}
 """Of listings that were made before they could have any."""
+
+CLOCK_JITTER = timedelta(seconds=1)
+"""What one process takes for the store's clock may be off by so much, and so go back by it (docs/decisions/0019)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class Ticket(Aggregate):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Derived, so not part of a snapshot: deadlines by age (an entry whose hold is gone is dropped when it comes
-        # up), and the holds seen past theirs, oldest first. With them a refusal on a hot listing costs O(1).
+        # up), the holds seen past theirs, oldest first, and the time now as last seen. With them a refusal on a hot
+        # listing costs O(1).
         self.deadlines = [(hold.expires_at, order_id) for order_id, hold in self.holds.items()]
         heapify(self.deadlines)
         self.lapsed: dict[UUID, int] = {}
         self.lapsed_units = 0
+        self.seen_at = datetime.min.replace(tzinfo=UTC) + CLOCK_JITTER
         # Derived, too: each buyer's units in holds that are not seen past their deadline, so that a cap costs O(1).
         self.held_by: dict[UUID, int] = {}
         for hold in self.holds.values():
@@ -250,13 +255,21 @@ class Ticket(Aggregate):
     def _could_free(self, quantity: int, now: datetime) -> bool:
         """Whether so many units are free, or would be with what is held past its deadline."""
         lacking = quantity - self.available
-        return lacking <= 0 or self._lapsed_units(now, lacking) >= lacking
+        return self._lapsed_units(now, lacking) >= lacking
 
     def _lapsed_units(self, now: datetime, enough: int) -> int:
         """Units held past their deadline; looks no further once there are enough, since very many may pass at once.
 
-        A deadline that was seen to pass stays passed, should the clock step back.
+        A deadline that has passed stays passed, should the clock be set back.
         """
+        if now < self.seen_at - CLOCK_JITTER:
+            self._let_lapse(self.seen_at, self.held)
+            self.seen_at = now
+        self.seen_at = max(self.seen_at, now)
+        self._let_lapse(now, enough)
+        return self.lapsed_units
+
+    def _let_lapse(self, now: datetime, enough: int) -> None:
         while self.lapsed_units < enough and self.deadlines and self.deadlines[0][0] <= now:
             order_id = heappop(self.deadlines)[1]
             hold = self.holds.get(order_id)
@@ -264,7 +277,6 @@ class Ticket(Aggregate):
                 self.lapsed[order_id] = hold.quantity
                 self.lapsed_units += hold.quantity
                 self._count(hold, -hold.quantity)
-        return self.lapsed_units
 
     def _release_lapsed(self, units: int, stamp: Stamp) -> None:
         """Takes back holds past their deadline, the oldest first, until so many units are free or none is left."""

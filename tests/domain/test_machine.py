@@ -345,7 +345,7 @@ def _seller() -> User:
 
 
 def _state(aggregate: Aggregate) -> dict[str, Any]:
-    derived = {"deadlines", "lapsed", "lapsed_units", "held_by", "pending_events", "snapshot_version"}
+    derived = {"deadlines", "lapsed", "lapsed_units", "seen_at", "held_by", "pending_events", "snapshot_version"}
     return {name: value for name, value in vars(aggregate).items() if name not in derived}
 
 
