@@ -16,9 +16,9 @@ from cli.embedded.console import POLL_SECONDS, Console, PartFailedError, Progres
 from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
-BACKGROUND_NICE = 10
-"""The niceness of relay and worker: when processors are short, buyers go first and read models follow a bit later. When
-the worker locks the log to end orders, buyers wait for it, and so leave it the processor."""
+RELAY_NICE, WORKER_NICE = 10, 5
+"""When processors are short, buyers go first and read models follow a bit later; with the worker as nice as the relay they
+followed by seconds. When the worker locks the log to end orders, buyers wait for it, and so leave it the processor."""
 
 MIGRATE_SECONDS = 600.0
 READY_SECONDS = 60.0
@@ -59,8 +59,8 @@ class ProcessTree:
         if self._settings.stripe_secret_key is None:
             self._start_sandbox()
         self._migrate()
-        self.supervisor.start(self._program("relay", nice=BACKGROUND_NICE, required=self._broker is not None))
-        self.supervisor.start(self._program("worker", nice=BACKGROUND_NICE, required=self._broker is not None))
+        self.supervisor.start(self._program("relay", nice=RELAY_NICE, required=self._broker is not None))
+        self.supervisor.start(self._program("worker", nice=WORKER_NICE, required=self._broker is not None))
         for index in range(self._settings.api_processes):
             self.supervisor.start(self._api(index))
         self._await_ready()
