@@ -17,8 +17,9 @@ from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
 RELAY_NICE, WORKER_NICE = 10, 5
-"""When processors are short, buyers go first and read models follow a bit later; with the worker as nice as the relay they
-followed by seconds. When the worker locks the log to end orders, buyers wait for it, and so leave it the processor."""
+"""When processors are short, buyers go first and read models follow a bit later; with a worker as nice as the relay
+they followed by seconds. When the worker locks the log to end orders, buyers wait for it and so leave it the processor.
+"""
 
 MIGRATE_SECONDS = 600.0
 READY_SECONDS = 60.0
