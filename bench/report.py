@@ -11,7 +11,7 @@ import msgspec
 from rich.markup import escape
 from rich.table import Table
 
-from bench.figures import Bar, Figure, Plan
+from bench.figures import Figure, Plan
 from bench.machine import ROOT
 from bench.suite import Result
 
@@ -19,27 +19,14 @@ CHECK_MARGIN = 3.0
 """By so much bars are easier with `--check`: shared CI machines are that noisy, and a regression worth stopping for is
 larger."""
 
-MACHINE_MARGIN = 2.0
-"""And by so much again where no limit of the same run is beside a figure: machines differ so much from hour to hour."""
-
 RATIO = "×"
-
-
-def _bar(figure: Figure, margin: float) -> Bar:
-    if margin > 1 and figure.unit != RATIO:
-        margin *= MACHINE_MARGIN
-    return figure.bar.widened(margin)
 
 
 def table(results: Sequence[Result], machine: dict[str, Any], plan: Plan, margin: float = 1.0) -> Table:
     """Every figure with the limit of the same run, its bar and its aim."""
     about = "{cpu}, {cores} cores · Python {python} · PostgreSQL {postgresql} · {broker}".format(**machine)
     made = f"median (least–most) of {plan.runs} runs of {plan.seconds:g} s, scale {plan.scale:g}"
-    easier = (
-        ""
-        if margin == 1
-        else f" · bars of ratios {margin:g} times easier than the real ones, others {margin * MACHINE_MARGIN:g}"
-    )
+    easier = "" if margin == 1 else f" · bars {margin:g} times easier than the real ones"
     made_table = Table(title=f"{made}{easier}\n{about}", show_lines=True)
     for heading in ("figure", "measured", "beside it", "judged", "bar", "aim"):
         made_table.add_column(heading, overflow="fold")
@@ -54,7 +41,7 @@ def table(results: Sequence[Result], machine: dict[str, Any], plan: Plan, margin
 def exit_code(results: Sequence[Result], margin: float = 1.0) -> int:
     """0 if every bar holds, else 1."""
     good = all(
-        not result.failure and all(_bar(figure, margin).holds(figure.value) for figure in result.figures)
+        not result.failure and all(figure.bar.widened(margin).holds(figure.value) for figure in result.figures)
         for result in results
     )
     return 0 if good else 1
@@ -95,7 +82,7 @@ def _row(figure: Figure, margin: float) -> tuple[str, ...]:
     if len(figure.judged) > 1:
         least, most = (amount(value, "") for value in (min(figure.judged), max(figure.judged)))
         judged += f"\n({least}–{most})"
-    bar = _bar(figure, margin)
+    bar = figure.bar.widened(margin)
     verdict = "[green]holds[/]" if bar.holds(figure.value) else "[bold red]MISSED[/]"
     reached = "[green]reached[/]" if bar.reaches_aim(figure.value) else "not yet"
     sign = "≤" if bar.below else "≥"
