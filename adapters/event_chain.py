@@ -6,6 +6,7 @@ tell, an aggregate's last events taken away, the sections of the log do (`adapte
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct
@@ -38,7 +39,7 @@ class Heads:
     """The newest hashes that are known, the ones unused for longest dropped first."""
 
     def __init__(self) -> None:
-        self._heads: dict[UUID, Head] = {}
+        self._heads: OrderedDict[UUID, Head] = OrderedDict()
 
     def missing(self, events: Sequence[StoredForm]) -> dict[UUID, int]:
         """The versions whose hash has to be asked for before these events can be chained."""
@@ -77,4 +78,4 @@ class Heads:
         for aggregate_id, head in newest.items():
             self.note(aggregate_id, *head)
         while len(self._heads) > MAX_HEADS:
-            del self._heads[next(iter(self._heads))]
+            self._heads.popitem(last=False)

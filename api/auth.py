@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -66,7 +67,7 @@ class AccessTokens:
         self._keys = keys
         self._ended = ended
         self._max_cached = max_cached
-        self._known: dict[str, Principal] = {}
+        self._known: OrderedDict[str, Principal] = OrderedDict()
         self._loaded_at = 0.0
 
     def issue(self, user_id: UUID, session_id: UUID, *, is_admin: bool) -> str:
@@ -92,7 +93,7 @@ class AccessTokens:
         if principal is None:
             principal = await self._verify(token)
             while len(self._known) >= self._max_cached:
-                del self._known[next(iter(self._known))]
+                self._known.popitem(last=False)
         elif principal.expires_at < time.time():
             raise BadToken("it has expired")
         self._known[token] = principal  # as the most recently used

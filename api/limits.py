@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -80,7 +81,7 @@ class Buckets:
     def __init__(self, rule: Rule, most: int = MAX_BUCKETS) -> None:
         self._rule = rule
         self._most = most
-        self._buckets: dict[Hashable, tuple[float, float]] = {}
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> float:
         """Takes one token; returns 0, or the seconds until there will be one."""
@@ -88,7 +89,7 @@ class Buckets:
         left = min(float(self._rule.burst), left + (now - since) * self._rule.per_second)
         wait_seconds = 0.0 if left >= 1.0 else (1.0 - left) / self._rule.per_second
         while len(self._buckets) >= self._most:
-            del self._buckets[next(iter(self._buckets))]
+            self._buckets.popitem(last=False)
         self._buckets[key] = (left - 1.0 if wait_seconds == 0.0 else left, now)
         return wait_seconds
 

@@ -43,7 +43,10 @@ class SharedReads(Generic[K, V]):
 
     async def _answer(self) -> None:
         while self._wanted:
+            await self._gather()
             keys = list(islice(self._wanted, self._keys_in_a_look))
+            if not keys:  # another look has taken them
+                break
             shared = {key: self._wanted.pop(key) for key in keys}
             try:
                 found = await self._look(keys)
@@ -56,3 +59,10 @@ class SharedReads(Generic[K, V]):
                     future.set_result(found.get(key))
         # In the same step that found nothing more wanted: whoever asks from now on begins a look.
         self._looking.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _gather(self) -> None:
+        """Lets those ask whose requests have arrived: ends when a turn of the event loop brings no more, or enough."""
+        known = 0
+        while known < min(len(self._wanted), self._keys_in_a_look):
+            known = len(self._wanted)
+            await asyncio.sleep(0)

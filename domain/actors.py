@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Actors:
         self._store = store
         self._mailboxes: Mailboxes[Command[Any]] = Mailboxes()
         self._cache = Cache(max_cached)
-        self._used_keys: dict[_Key, None] = {}
+        self._used_keys: OrderedDict[_Key, None] = OrderedDict()
         self._position: int | None = None
         self._optimistic_from = 0.0
         """On the monotonic clock: until then the log is locked before anything is decided."""
@@ -351,7 +352,7 @@ class Actors:
     def _note_keys(self, keys: Iterable[_Key]) -> None:
         self._used_keys.update(dict.fromkeys(keys))
         while len(self._used_keys) > MAX_KEYS:
-            del self._used_keys[next(iter(self._used_keys))]
+            self._used_keys.popitem(last=False)
 
     def _forget(self, batch: Batch | None) -> None:
         if batch is not None:

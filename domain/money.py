@@ -37,13 +37,6 @@ class Money:
     amount: int
     currency: str
 
-    def __add__(self, other: Money) -> Money:
-        assert self.currency == other.currency, "amounts of two currencies have no sum"
-        return Money(self.amount + other.amount, self.currency)
-
-    def __mul__(self, quantity: int) -> Money:
-        return Money(self.amount * quantity, self.currency)
-
     def __str__(self) -> str:
         """For people: `45.00 EUR`."""
         unit = "" if self.currency in MINOR_UNITS else " (minor units)"

@@ -107,14 +107,14 @@ def total_of(items: tuple[Item, ...]) -> Money:
     """
     if not items:
         raise Invalid("items", "expected at least one")
-    total = Money(0, items[0].price.currency)
+    amount, currency = 0, items[0].price.currency
     for position, item in enumerate(items):
-        if item.price.currency != total.currency:
+        if item.price.currency != currency:
             raise Invalid(f"items[{position}]", "an order has one currency")
-        total += item.price * item.quantity
-    if total.amount > largest_of(total.currency):
-        raise Invalid("items", f"an order comes to at most {largest_of(total.currency)} minor units")
-    return total
+        amount += item.price.amount * item.quantity
+    if amount > (largest := largest_of(currency)):
+        raise Invalid("items", f"an order comes to at most {largest} minor units")
+    return Money(amount, currency)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -7,6 +7,7 @@ reason `lapsed`).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -54,7 +55,7 @@ class Ticket(Aggregate):
         # listing costs O(1).
         self.deadlines = [(hold.expires_at, order_id) for order_id, hold in self.holds.items()]
         heapify(self.deadlines)
-        self.lapsed: dict[UUID, int] = {}
+        self.lapsed: OrderedDict[UUID, int] = OrderedDict()
         self.lapsed_units = 0
         self.seen_at = datetime.min.replace(tzinfo=UTC) + CLOCK_JITTER
         # Derived, too: each buyer's units in holds that are not seen past their deadline, so that a cap costs O(1).
