@@ -43,6 +43,18 @@ async def test_who_asks_together_shares_one_look() -> None:
     assert shelf.looks == [["a", "b", "nothing"]]
 
 
+async def test_whose_request_has_arrived_joins_the_look_and_another_look_does_not_ask_for_nothing() -> None:
+    shelf = Shelf()
+    reads = SharedReads(shelf.look, at_once=2, keys_in_a_look=10)
+    first = asyncio.create_task(reads.read("a"))
+    await asyncio.sleep(0)  # has asked
+    second = asyncio.create_task(reads.read("b"))
+    shelf.go.set()
+    assert await asyncio.gather(first, second) == [1, 2]
+    await asyncio.sleep(0)
+    assert shelf.looks == [["a", "b"]]
+
+
 async def test_who_asks_during_a_look_gets_the_next_one() -> None:
     shelf = Shelf()
     reads = SharedReads(shelf.look, at_once=1, keys_in_a_look=10)
