@@ -68,6 +68,8 @@ class AccessTokens:
         self._ended = ended
         self._max_cached = max_cached
         self._known: OrderedDict[str, Principal] = OrderedDict()
+        self._kid_of_header: dict[str, str] = {}
+        """Encoded headers of good tokens, one a key: to show a header, PyJWT reads the whole token."""
         self._loaded_at = 0.0
 
     def issue(self, user_id: UUID, session_id: UUID, *, is_admin: bool) -> str:
@@ -102,8 +104,12 @@ class AccessTokens:
         return principal
 
     async def _verify(self, token: str) -> Principal:
+        if len(token) > MAX_TOKEN:
+            raise BadToken("it is too long")
+        header = token.partition(".")[0]
         try:
-            key = await self._key_of(token)
+            kid = self._kid_of_header.get(header) or _kid_of(token)
+            key = await self._key_of(kid)
             claims = jwt.decode(
                 token,
                 key,
@@ -113,19 +119,15 @@ class AccessTokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": _CLAIMS, "strict_aud": True},
             )
-            return Principal(
+            principal = Principal(
                 UUID(claims["sub"]), UUID(claims["sid"]), claims["adm"] is True, claims["exp"] + LEEWAY_SECONDS
             )
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
             raise BadToken("it is not one of ours") from error
+        self._kid_of_header[header] = kid
+        return principal
 
-    async def _key_of(self, token: str) -> Ed25519PublicKey:
-        if len(token) > MAX_TOKEN:
-            raise BadToken("it is too long")
-        header: dict[str, Any] = jwt.get_unverified_header(token)
-        if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or any(name in header for name in _FOREIGN_KEYS):
-            raise BadToken("its header is not one of ours")
-        kid = str(header.get("kid"))
+    async def _key_of(self, kid: str) -> Ed25519PublicKey:
         key = self._keys.verifying(kid)
         if key is None and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
             self._loaded_at = time.monotonic()
@@ -153,6 +155,13 @@ class AccessTokens:
         while True:
             await asyncio.sleep(KEYS_POLL_SECONDS)
             await self.reload_keys()
+
+
+def _kid_of(token: str) -> str:
+    header: dict[str, Any] = jwt.get_unverified_header(token)
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or any(name in header for name in _FOREIGN_KEYS):
+        raise BadToken("its header is not one of ours")
+    return str(header.get("kid"))
 
 
 def bearer_token(request: web.Request) -> str | None:

@@ -36,9 +36,9 @@ crash."""
 
 GATHER_SECONDS_PER_EVENT, LEAST_GATHER_SECONDS, LONGEST_GATHER_SECONDS = 0.0002, 0.02, 0.025
 """After a batch the next one gathers for so long for each event there was: a lone event is published at once, and the
-busier everything is, the larger the batches get and the less each event costs. At the least twenty milliseconds: a batch
-of two costs this process, the broker and the worker as much as one of fifty, and a single buyer who orders one thing
-after the other would keep two processors busy with hundreds of them a second."""
+busier everything is, the larger the batches get and the less each event costs. At the least twenty milliseconds: a
+batch of two costs this process, the broker and the worker as much as one of fifty, and a single buyer who orders one
+thing after the other would keep two processors busy with hundreds of them a second."""
 
 CHECK_SECONDS = 5.0
 """Between looks whether Kafka still has what was published, while there is nothing to publish."""
