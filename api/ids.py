@@ -27,5 +27,5 @@ def new_id() -> UUID:
 def _draw() -> None:
     drawn = os.urandom(_RANDOM_BYTES * _DRAWN_AT_ONCE)
     for start in range(0, len(drawn), _RANDOM_BYTES):
-        random = int.from_bytes(drawn[start : start + _RANDOM_BYTES], "big")
+        random = int.from_bytes(drawn[start : start + _RANDOM_BYTES])
         _drawn.append(random & _RANDOM | _VERSION_7_AND_VARIANT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -52,7 +53,7 @@ class Arrivals:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waits: dict[asyncio.Timeout, None] = {}
+        self._waits: OrderedDict[asyncio.Timeout, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -66,8 +67,7 @@ class Arrivals:
         """
         async with asyncio.timeout(seconds) as wait:
             if len(self._waits) >= self._most:
-                oldest = next(iter(self._waits))
-                del self._waits[oldest]
+                oldest, _ = self._waits.popitem(last=False)
                 oldest.reschedule(asyncio.get_running_loop().time())
             self._waits[wait] = None
             try:

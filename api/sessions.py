@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from uuid import UUID
@@ -39,7 +40,7 @@ class EndedSessions:
         self._others = others
         self._kept_seconds = (token_lifetime + OVERLAP).total_seconds()
         self._first_look = token_lifetime + CLOCK_SLACK
-        self._ended: dict[UUID, float] = {}
+        self._ended: OrderedDict[UUID, float] = OrderedDict()
         """Session → when this process came to know of its end (monotonic seconds), the oldest first."""
         self._seen: datetime | None = None
 
