@@ -102,8 +102,18 @@ _dispute = msgspec.json.Decoder(DisputeObject)
 _account = msgspec.json.Decoder(AccountObject)
 
 ACCOUNT_UPDATED = "account.updated"
+_PAYMENT_EVENTS = ("payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled")
 _REFUND_EVENTS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
 """`charge.refunded` names no refund since Stripe's version 2022-11-15; one of these always comes with it."""
+_DISPUTE_EVENTS = (
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+)
+EVENTS = (*_PAYMENT_EVENTS, *_REFUND_EVENTS, *_DISPUTE_EVENTS, ACCOUNT_UPDATED)
+"""What an endpoint is to be sent; anything else is a request for nothing."""
 
 
 def parse_webhook(raw: bytes, signature: str, secrets: Sequence[str], *, live: bool) -> WebhookFact | None:
@@ -142,9 +152,9 @@ def _fact(event: _Event) -> WebhookFact | None:
         return _account_fact(event.account, _account.decode(event.data.object))
     if event.type in _REFUND_EVENTS:
         return _refund_fact(_refund.decode(event.data.object))
-    if event.type.startswith("charge.dispute."):
+    if event.type in _DISPUTE_EVENTS:
         return _dispute_fact(event.type, _dispute.decode(event.data.object))
-    if event.type.startswith("payment_intent."):
+    if event.type in _PAYMENT_EVENTS:
         return _intent_fact(event.type, _intent.decode(event.data.object))
     return None
 

@@ -3,7 +3,8 @@
 A hundredth of every stadium by default, all of it with `STAGEDOOR_BENCH_WHOLE=1`. Concurrent buyers order 1 to 8 seats
 at a time over HTTP and pay each order with a card of the Stripe sandbox, on a whole marketplace. The orders are dealt
 out beforehand so that they add up to the stadiums: each one has to be taken and paid, a single refusal is an error.
-Then the read models are waited for and `stagedoor verify` has to find that everything is what the log says.
+Then the webhooks and the read models are waited for, and `stagedoor verify` has to find that everything is what the
+log says.
 
 The time for the whole catalogue is measured if the whole is sold, else it is extrapolated from the seats per second of
 the part that was sold; the figure says which.
@@ -68,6 +69,8 @@ class _Sale:
     paid_at: Sequence[float]
     order_ms: Sequence[float]
     payment_ms: Sequence[float]
+    webhooks_seconds: float
+    """After the last seat was paid, until the last webhook was delivered."""
     catch_up_seconds: float
     processors: dict[str, float]
     """By part, the share of one processor it used while the seats were sold."""
@@ -126,10 +129,11 @@ def _sell(share: float) -> _Sale:
         before = marketplace.cpu_seconds()
         seats = uvloop.run(crowd.sell(share))
         used = {part: seconds - before[part] for part, seconds in marketplace.cpu_seconds().items()}
+        told = marketplace.await_webhooks()
         waited = marketplace.await_read_models()
         verified = _verify(marketplace)
     processors = {part: round(seconds / max(crowd.paid_at), 2) for part, seconds in used.items()}
-    return _Sale(seats, crowd.paid_at, crowd.order_ms, crowd.payment_ms, waited, processors, verified)
+    return _Sale(seats, crowd.paid_at, crowd.order_ms, crowd.payment_ms, told, waited, processors, verified)
 
 
 @dataclass
@@ -266,6 +270,7 @@ def _told(sale: _Sale) -> dict[str, Any]:
         "order_ms": _percentiles(sale.order_ms),
         "payment_ms": _percentiles(sale.payment_ms),
         "processors": sale.processors,
+        "webhooks_delivered_after_seconds": sale.webhooks_seconds,
         "read_models_caught_up_after_seconds": sale.catch_up_seconds,
         "verified": sale.verified.splitlines(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, LiteralString, cast
+from urllib.request import Request, urlopen
 
 import psycopg
 
@@ -28,6 +30,7 @@ CATCH_UP_SECONDS = 600.0
 """A million events at the least rate that a rebuild may have, and ten times that."""
 
 LOOK_SECONDS = 0.05
+REQUEST_SECONDS = 10.0
 _LOG_END = "SELECT COALESCE(max(notification_id), 0) FROM stored_events"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _OUTSIDE = (
@@ -74,6 +77,27 @@ class Stand:
                     return waited
                 time.sleep(LOOK_SECONDS)
         raise RuntimeError(f"the read models are not at position {end} after {limit_seconds:.0f} s: {progress}")
+
+    def await_webhooks(self, limit_seconds: float = CATCH_UP_SECONDS) -> float:
+        """Waits until the sandbox has delivered all webhooks; how long that took, in seconds.
+
+        Raises:
+            RuntimeError: not within the limit, or it has given one up.
+        """
+        found = running.read(self.data_dir)
+        assert found is not None, "the marketplace has ended"
+        asking = {"Authorization": f"Bearer {found.stripe_secret_key}"}
+        state = Request(f"{found.stripe_api_base}/_sandbox/state", headers=asking)
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < limit_seconds:
+            with urlopen(state, timeout=REQUEST_SECONDS) as answer:
+                webhooks = json.load(answer)["webhooks"]
+            if webhooks["given_up"]:
+                break
+            if not webhooks["pending"]:
+                return waited
+            time.sleep(LOOK_SECONDS)
+        raise RuntimeError(f"the webhooks are not delivered after {waited:.0f} s: {webhooks}")
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def worker() -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), help="By default that of STRIPE_API_BASE, else 12111.")
 def sandbox(host: str | None, port: int | None) -> None:
     """Run the Stripe sandbox; it sends its webhooks to the API of the settings."""
+    from adapters.stripe_webhooks import EVENTS
     from cli.embedded import folder, sandbox_keys
     from sandbox.server import run
 
@@ -68,6 +69,7 @@ def sandbox(host: str | None, port: int | None) -> None:
         secret_key=settings.stripe_secret_key or keys.secret_key,
         webhook_url=f"{url_of(settings.host, settings.port)}/api/webhooks/stripe",
         webhook_secret=settings.stripe_webhook_secret or keys.webhook_secret,
+        webhook_events=EVENTS,
     )
 
 

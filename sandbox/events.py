@@ -11,7 +11,7 @@ from sandbox.schema import decode, encode
 from sandbox.store import Store
 
 EVENTS_KEPT = 100_000
-"""Delivered events beyond the newest these many are pruned (about 150 MB of disk); Stripe keeps them for 30 days."""
+"""Of those that are delivered, only so many of the newest (about 150 MB of disk); Stripe keeps them for 30 days."""
 PRUNE_EVERY = 500
 """Events between two prunings, so that looking for old ones costs next to nothing for each."""
 
@@ -93,11 +93,21 @@ class Events:
             self._prune(sequence)
 
     def _prune(self, newest: int) -> None:
-        # Twice as many at a time as come in between, so that a backlog shrinks; never one still to be delivered.
+        # Those that have become old since the last time. One still to be delivered goes when it is (`delivered`):
+        # to look at all that wait, each time, would cost more the longer the endpoint is away.
+        old = newest - EVENTS_KEPT
         self._store.write(
-            "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence <= ? "
-            "AND sequence NOT IN (SELECT sequence FROM deliveries) ORDER BY sequence LIMIT ?)",
-            (newest - EVENTS_KEPT, 2 * PRUNE_EVERY),
+            "DELETE FROM events WHERE sequence > ? AND sequence <= ? "
+            "AND sequence NOT IN (SELECT sequence FROM deliveries)",
+            (old - PRUNE_EVERY, old),
+        )
+
+    def delivered(self, sequence: int) -> None:
+        """Takes an event from those to be delivered, and forgets it if it was kept for that alone."""
+        self._store.write("DELETE FROM deliveries WHERE sequence = ?", (sequence,))
+        self._store.write(
+            "DELETE FROM events WHERE sequence = ? AND sequence <= (SELECT max(sequence) FROM events) - ?",
+            (sequence, EVENTS_KEPT),
         )
 
     def get(self, identifier: str) -> dict[str, Any] | None:

@@ -113,7 +113,7 @@ def make_app(
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(Settler(store, events, faults).run())]
         if webhook_url is not None:
-            tasks.append(asyncio.create_task(Deliverer(store, faults, webhook_url, webhook_secret).run()))
+            tasks.append(asyncio.create_task(Deliverer(store, events, faults, webhook_url, webhook_secret).run()))
         yield
         for task in tasks:
             task.cancel()

@@ -168,6 +168,36 @@ async def test_old_events_are_pruned_but_none_that_is_pending(store: Store, monk
     await store.committed()
     kept = [row[0] for row in store.read("SELECT created FROM events ORDER BY sequence")]
     assert kept == [5, *range(160, 200)]
+    with store.unit():
+        log.delivered(6)  # counted from 1
+    assert store.read("SELECT count(*) FROM deliveries") == [(0,)]
+    assert store.read("SELECT min(created), count(*) FROM events") == [(160, 40)]
+
+
+async def test_pruning_costs_the_same_however_many_are_pending(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that is away for a day leaves a million of them."""
+    monkeypatch.setattr(events, "EVENTS_KEPT", 20)
+    monkeypatch.setattr(events, "PRUNE_EVERY", 10)
+    log = Events(store, wanted=["charge.failed"])
+
+    def add(count: int) -> int:
+        """The instructions SQLite took, in thousands."""
+        ticks = 0
+
+        def tick() -> None:
+            nonlocal ticks
+            ticks += 1
+
+        store._db.set_progress_handler(tick, 1000)
+        with store.unit():
+            for number in range(count):
+                log.add("charge.failed", {"id": f"ch_{number}"}, now=number, request=None, idempotency_key=None)
+        store._db.set_progress_handler(None, 0)
+        return ticks
+
+    first = add(200)
+    add(3000)
+    assert add(200) < 3 * first
 
 
 async def test_old_idempotency_keys_are_pruned_and_expire(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
