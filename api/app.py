@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
+from functools import cache
 
 import psycopg
 from aiohttp import web
@@ -76,7 +77,7 @@ def make_app(settings: Settings) -> web.Application:
     """
     metrics = Metrics()
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[edge(metrics, Cors(settings.cors_origins))])
-    app[OPENAPI] = document(ROUTES)
+    app[OPENAPI] = _description()
     for route in (*ROUTES, *PAGES):
         # aiohttp's own variables stop at braces; whatever stands for an id is to be answered as one, but for the one
         # word that is a path of its own: there other methods are none, and no id's.
@@ -98,6 +99,11 @@ def make_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(end_streams)
     return app
+
+
+@cache
+def _description() -> bytes:
+    return document(ROUTES)
 
 
 async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Services:

@@ -256,11 +256,10 @@ class Actors:
 
     def _concerned(self, commands: Sequence[Command[Any]]) -> Iterator[UUID]:
         """Whom they are for, and whom those that are in memory refer to."""
-        for command in commands:
-            for one in command.addressees:
-                yield one
-                if (aggregate := self._cache.find(one)) is not None:
-                    yield from aggregate.refers_to()
+        for one in {one for command in commands for one in command.addressees}:
+            yield one
+            if (aggregate := self._cache.find(one)) is not None:
+                yield from aggregate.refers_to()
 
     def _catch_up(self, transaction: Transaction) -> bool:
         """Applies what others appended to what is in memory; far behind, memory is dropped instead.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from adapters import passwords
 from adapters.database import make_pool, migrate
 from adapters.house_key import HouseKey
 
@@ -41,15 +43,63 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
+class Databases:
+    """Makes databases on a thread, each before the test that wants it, and drops them there after it."""
+
+    def __init__(self, server_url: str, executor: ThreadPoolExecutor) -> None:
+        self._server_url = server_url
+        self._executor = executor
+        self._next = executor.submit(self._make)
+        self._dropped: list[Future[None]] = []
+
+    def take(self) -> str:
+        """The URL of a fresh, migrated database."""
+        made, self._next = self._next, self._executor.submit(self._make)
+        return with_database(self._server_url, made.result())
+
+    def drop(self, url: str) -> None:
+        """Has it dropped, whoever is still connected to it."""
+        name = urlsplit(url).path.removeprefix("/")
+        self._dropped.append(self._executor.submit(self._say, f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def check(self) -> None:
+        """Raises what went wrong when one was dropped."""
+        for dropped in self._dropped:
+            dropped.result()
+
+    def _make(self) -> str:
+        name = f"t{uuid4().hex}"
+        self._say(f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
+        return name
+
+    def _say(self, statement: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def databases(server_url: str) -> Iterator[Databases]:
+    """Where the tests' databases come from."""
+    with ThreadPoolExecutor(1, thread_name_prefix="databases") as executor:
+        made = Databases(server_url, executor)
+        yield made
+        made.check()
+
+
 @pytest.fixture
-def database_url(server_url: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """A fresh, migrated database."""
-    name = f"t{uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
-    yield with_database(server_url, name)
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    url = databases.take()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password costs next to nothing in this process, but where a test is about what it costs."""
+    if request.node.get_closest_marker("costly_passwords") is None:
+        monkeypatch.setattr(passwords, "MEMORY_KIB", 8)
+        monkeypatch.setattr(passwords, "PASSES", 1)
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ async def test_an_unknown_address_is_answered_like_a_wrong_password(house: House
     assert wrong.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.costly_passwords
 async def test_an_unknown_address_takes_as_long_as_a_wrong_password(house: House) -> None:
     ann = await house.person("ann")
 

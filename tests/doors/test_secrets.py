@@ -9,6 +9,7 @@ import pytest
 from tests.api.house import PASSWORD, House
 
 
+@pytest.mark.costly_passwords
 async def test_passwords_are_stored_by_argon2id(house: House) -> None:
     """OWASP's first choice: 19 MiB, two passes, one lane."""
     ann = await house.person("ann")
