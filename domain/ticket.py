@@ -24,6 +24,9 @@ _FIRST_REFUND_TERMS = {"refund_until": None, "refund_fee": 0, "resell_returned":
 CLOCK_JITTER = timedelta(seconds=1)
 """What one process takes for the store's clock may be off by so much, and so go back by it (docs/decisions/0019)."""
 
+MANY_GONE = 100
+"""The deadline of a hold that is gone stays where it is until there are so many of them, and more than of others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -50,12 +53,11 @@ class Ticket(Aggregate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Derived, so not part of a snapshot: deadlines by age (an entry whose hold is gone is dropped when it comes
-        # up), the holds seen past theirs, oldest first, and the time now as last seen. With them a refusal on a hot
-        # listing costs O(1).
-        self.deadlines = [(hold.expires_at, order_id) for order_id, hold in self.holds.items()]
-        heapify(self.deadlines)
+        # Derived, so not part of a snapshot: the holds seen past their deadlines, oldest first, the deadlines of the
+        # others by age, and the time now as last seen. With them a refusal on a hot listing costs O(1).
         self.lapsed: OrderedDict[UUID, int] = OrderedDict()
+        self.deadlines: list[tuple[datetime, UUID]] = []
+        self._arrange_deadlines()
         self.lapsed_units = 0
         self.seen_at = datetime.min.replace(tzinfo=UTC) + CLOCK_JITTER
         # Derived, too: each buyer's units in holds that are not seen past their deadline, so that a cap costs O(1).
@@ -287,6 +289,10 @@ class Ticket(Aggregate):
             units -= self.lapsed[order_id]
             self.release(order_id, "lapsed", stamp)
 
+    def _arrange_deadlines(self) -> None:
+        self.deadlines = [(hold.expires_at, one) for one, hold in self.holds.items() if one not in self.lapsed]
+        heapify(self.deadlines)
+
     def _close_hold(self, order_id: UUID) -> None:
         hold = self.holds.pop(order_id)
         self.held -= hold.quantity
@@ -294,6 +300,8 @@ class Ticket(Aggregate):
             self.lapsed_units -= self.lapsed.pop(order_id)
         else:
             self._count(hold, -hold.quantity)
+        if len(self.deadlines) > 2 * len(self.holds) + MANY_GONE:
+            self._arrange_deadlines()
 
     def _count(self, hold: Hold, change: int) -> None:
         if hold.buyer_id is None:

@@ -11,7 +11,7 @@ from eventsourcing.domain import OriginatorVersionError
 
 from domain.errors import Invalid, NotOwner, SoldOut, TicketLocked, TicketWithdrawn
 from domain.money import Money
-from domain.ticket import Ticket
+from domain.ticket import MANY_GONE, Ticket
 from tests.domain.scenes import BUYER, DEADLINE, LATER, NOON, SELLER, at, counts, listing, then, ticket
 
 
@@ -102,6 +102,20 @@ def test_of_many_holds_past_their_deadline_no_more_are_looked_at_than_are_needed
     given.reserve(uuid4(), 3, LATER, at(LATER), BUYER)
     assert (len(given.lapsed), len(given.holds), given.available) == (0, 99, 0)
     assert len(given.deadlines) == 99, "98 left of those that are past it, and the new one"
+
+
+def test_what_was_sold_leaves_no_deadline_behind() -> None:
+    """A listing that is never short of units never comes to look at one."""
+    given = ticket(quantity=10_000)
+    waiting = uuid4()
+    given.reserve(waiting, 1, DEADLINE, at())
+    for _ in range(500):
+        order_id = uuid4()
+        given.reserve(order_id, 1, DEADLINE, at())
+        given.sell(order_id, 1, at())
+    assert len(given.deadlines) <= 2 + MANY_GONE
+    given.reserve(uuid4(), 9_500, LATER, at(LATER))
+    assert waiting not in given.holds
 
 
 def test_a_clock_that_steps_back_gives_no_units_away_twice() -> None:
