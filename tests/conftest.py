@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -61,6 +61,11 @@ class Databases:
         """Has it dropped, whoever is still connected to it."""
         name = urlsplit(url).path.removeprefix("/")
         self._dropped.append(self._executor.submit(self._say, f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def rest(self) -> None:
+        """Returns when none is being made or dropped: another database's transactions keep PostgreSQL from tidying up
+        rows at once."""
+        wait([self._next, *self._dropped])
 
     def check(self) -> None:
         """Raises what went wrong when one was dropped."""

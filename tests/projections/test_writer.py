@@ -17,6 +17,7 @@ from projections.projection import Change, fold
 from projections.ticket_listing import TICKET_LISTING
 from projections.user_status import USER_STATUS
 from projections.writer import Parked, Writer
+from tests.conftest import Databases
 from tests.projections.stories import START, Story, assert_rows_are_the_fold, expected_rows, stored_rows
 
 SOMEBODY = UUID(int=7)
@@ -182,7 +183,7 @@ async def test_writers_of_one_partition_wait_for_each_other_before_they_hold_a_r
 
 
 async def test_a_hot_listing_is_rewritten_without_touching_its_indexes(
-    pool: AsyncConnectionPool, database_url: str
+    pool: AsyncConnectionPool, database_url: str, databases: Databases
 ) -> None:
     """A HOT update, also over the ones that the counts decide: only selling out is one that is not."""
     story = Story(2, listings=1)
@@ -191,6 +192,7 @@ async def test_a_hot_listing_is_rewritten_without_touching_its_indexes(
     whole = fold(TICKET_LISTING, 0, [event for event in story.published() if event.subject == ticket_id])
     assert whole is not None
     await writer.write([whole], [], {})
+    databases.rest()
     for version in range(2, 202):
         change = Change(ticket_id, version - 1, version, {"available": 5, "held": version, "sold": 0})
         await writer.write([change], [], {})
