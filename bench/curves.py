@@ -47,6 +47,10 @@ def _sell_out(figures: Sequence[Figure], into: Path) -> None:
     series = {f"run {number}": _steps(run["orders_per_second_over_time"]) for number, run in enumerate(runs, 1)}
     title = f"Sell-out of {runs[0]['seats']:,} seats"
     line_chart(into / "sell-out.svg", title, "time (s)", "orders made and paid (1/s)", series, step=True)
+    costs = runs[0]["processor_us_by_orders"]
+    by_part = {part: [(orders, used[part]) for orders, used in costs] for part in costs[0][1]}
+    title = "What a paid order costs while orders pile up"
+    line_chart(into / "sell-out-cost.svg", title, "orders paid so far", "processor time (µs an order)", by_part)
 
 
 def _steps(middles: Sequence[Point]) -> list[Point]:

@@ -7,7 +7,8 @@ Then the webhooks and the read models are waited for, and `stagedoor verify` has
 log says.
 
 The time for the whole catalogue is measured if the whole is sold, else it is extrapolated from the seats per second of
-the part that was sold; the figure says which.
+the part that was sold; the figure says which. What a paid order costs must not grow while orders pile up: `--scale 10`
+sells a tenth in some ten minutes, long enough for what piles up to show.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,8 +51,15 @@ NEW_TOKENS_SECONDS = 300.0
 
 ANSWER_SECONDS = 60.0
 VERIFY_SECONDS = 3600.0
+MEGABYTE = 1_000_000
 SLICES = 50
 """Of the curve of orders over time."""
+
+LOOKS = 20
+"""At what the orders have cost so far, at even distances, after the one at the start."""
+
+SECOND, LAST = 1, 3
+"""Quarters of a sale: in the first one caches fill, and programs are compiled."""
 
 CREATED = 201
 
@@ -59,6 +68,18 @@ class _Made(msgspec.Struct):
     """What of an answer is read."""
 
     id: UUID
+
+
+@dataclass(frozen=True)
+class _Look:
+    """At the marketplace, while it sells."""
+
+    orders: int
+    """Made and paid so far."""
+    processors: dict[str, float]
+    """Seconds that each part has used so far."""
+    api_bytes: int
+    """Resident."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +93,8 @@ class _Sale:
     webhooks_seconds: float
     """After the last seat was paid, until the last webhook was delivered."""
     catch_up_seconds: float
-    processors: dict[str, float]
-    """By part, the share of one processor it used while the seats were sold."""
+    looks: Sequence[_Look]
+    """The first one before the first order, the last one after the last."""
     verified: str
     """What `stagedoor verify` said."""
 
@@ -85,9 +106,23 @@ class _Sale:
     def seats_per_second(self) -> float:
         return self.seats / self.seconds
 
+    def cost(self, quarter: int) -> float:
+        """Microseconds of processor time a paid order took, of all parts together, in a quarter (0 to 3) of the sale."""
+        first, last = (self.looks[LOOKS * edge // 4] for edge in (quarter, quarter + 1))
+        return sum(_costs(first, last).values())
+
+
+def _costs(first: _Look, last: _Look) -> dict[str, float]:
+    """Microseconds of processor time a paid order took between two looks, by part."""
+    orders = last.orders - first.orders
+    return {part: 1e6 * (used - first.processors[part]) / orders for part, used in last.processors.items()}
+
 
 def run(plan: Plan) -> Sequence[Figure]:
-    """Two figures: that it all adds up, and how long the whole takes. The whole is sold once, a part in every run."""
+    """Three figures: that it all adds up, how long the whole takes, and whether what an order costs stays the same.
+
+    The whole is sold once, a part in every run.
+    """
     whole = os.environ.get(WHOLE) == "1"
     share = 1.0 if whole else SHARE * plan.scale
     sales = [_sell(share) for _ in range(1 if whole else plan.runs)]
@@ -112,6 +147,15 @@ def run(plan: Plan) -> Sequence[Figure]:
             figure=f"{median(minutes):.0f} min, {how}",
             details=details,
         ),
+        Figure(
+            name="sell-out: processor time of a paid order, the last quarter of the sale against the second",
+            judged=[sale.cost(LAST) / sale.cost(SECOND) for sale in sales],
+            unit="×",
+            bar=Bar(1.3, 1.1, below=True),
+            figure=f"{median(sale.cost(LAST) for sale in sales):,.0f} µs",
+            limit=f"{median(sale.cost(SECOND) for sale in sales):,.0f} µs",
+            details=details,
+        ),
     ]
 
 
@@ -126,14 +170,11 @@ def _sell(share: float) -> _Sale:
         past = Past(people, datetime.now(UTC))
         write(marketplace.database_url, past, past.sign_ups())
         crowd = _Crowd(marketplace, people)
-        before = marketplace.cpu_seconds()
         seats = uvloop.run(crowd.sell(share))
-        used = {part: seconds - before[part] for part, seconds in marketplace.cpu_seconds().items()}
         told = marketplace.await_webhooks()
         waited = marketplace.await_read_models()
         verified = _verify(marketplace)
-    processors = {part: round(seconds / max(crowd.paid_at), 2) for part, seconds in used.items()}
-    return _Sale(seats, crowd.paid_at, crowd.order_ms, crowd.payment_ms, told, waited, processors, verified)
+    return _Sale(seats, crowd.paid_at, crowd.order_ms, crowd.payment_ms, told, waited, crowd.looks, verified)
 
 
 @dataclass
@@ -146,6 +187,7 @@ class _Crowd:
     paid_at: list[float] = field(default_factory=list)
     order_ms: list[float] = field(default_factory=list)
     payment_ms: list[float] = field(default_factory=list)
+    looks: list[_Look] = field(default_factory=list)
     _tokens: list[str] = field(default_factory=list)
 
     async def sell(self, share: float) -> int:
@@ -157,6 +199,8 @@ class _Crowd:
             for offer in offers:
                 offer["quantity"] = max(1, round(offer["quantity"] * share))
             orders = _dealt(await self._list(offers), offers)
+            self._looks_at = {len(orders) * number // LOOKS for number in range(LOOKS + 1)}
+            self._look()
             self._began = time.monotonic()
             async with asyncio.TaskGroup() as buying:
                 for buyer in range(1, len(self.people)):
@@ -182,6 +226,12 @@ class _Crowd:
                 self.order_ms.append(1000 * (ordered - began))
                 self.payment_ms.append(1000 * (paid - ordered))
                 self.paid_at.append(paid - self._began)
+                if len(self.paid_at) in self._looks_at:
+                    self._look()
+
+    def _look(self) -> None:
+        processors, resident = self.marketplace.cpu_seconds(), self.marketplace.memory_bytes("api")
+        self.looks.append(_Look(len(self.paid_at), processors, resident))
 
     async def _made(self, connection: _Connection, path: str, person: int, body: object) -> UUID:
         return msgspec.json.decode(await self._post(connection, path, person, body), type=_Made).id
@@ -269,7 +319,11 @@ def _told(sale: _Sale) -> dict[str, Any]:
         ],
         "order_ms": _percentiles(sale.order_ms),
         "payment_ms": _percentiles(sale.payment_ms),
-        "processors": sale.processors,
+        "processor_us_by_orders": [
+            (last.orders, {part: round(cost) for part, cost in _costs(first, last).items()})
+            for first, last in pairwise(sale.looks)
+        ],
+        "api_mb_by_orders": [(look.orders, look.api_bytes // MEGABYTE) for look in sale.looks],
         "webhooks_delivered_after_seconds": sale.webhooks_seconds,
         "read_models_caught_up_after_seconds": sale.catch_up_seconds,
         "verified": sale.verified.splitlines(),

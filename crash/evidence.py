@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
 
 from adapters.database import make_pool
 from adapters.event_log import EventLog
 from cli.running import Running
 from crash.client import Client, Person
 from crash.topics import Partition, read_partitions
+from streams.relay_state import load_state
 
 PAGE = 100
 LOG_PAGE = 2_000
@@ -90,7 +92,7 @@ async def collect(client: Client, buyers: Sequence[Person], listings: Iterable[s
     """Asks for everything.
 
     Raises:
-        RuntimeError, OSError, TimeoutError: somebody does not answer.
+        RuntimeError, OSError, TimeoutError: somebody does not answer, or Kafka is not the house's.
     """
     intents = {one["id"]: one["metadata"].get("order_id") for one in await _all(found, "payment_intents")}
     charges = await _all(found, "charges")
@@ -101,7 +103,7 @@ async def collect(client: Client, buyers: Sequence[Person], listings: Iterable[s
         intents=intents,
         charges=tuple(_charge(one, intents, refunds) for one in charges),
         log=tuple(await _log(found.database_url)),
-        partitions=tuple(await read_partitions(found.kafka_bootstrap_servers)),
+        partitions=tuple(await read_partitions(found.kafka_bootstrap_servers, await _cluster(found.database_url))),
     )
 
 
@@ -163,6 +165,11 @@ def _charge(one: dict[str, Any], intents: dict[str, str | None], refunds: Sequen
         succeeded=one["status"] == "succeeded",
         refunds=tuple(refund["amount"] for refund in refunds if refund["charge"] == one["id"]),
     )
+
+
+async def _cluster(database_url: str) -> str | None:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        return (await load_state(connection)).cluster
 
 
 async def _log(database_url: str) -> list[LogEvent]:

@@ -36,13 +36,19 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the broker has dropped nothing of it to save space."""
 
 
-async def read_partitions(bootstrap_servers: str) -> list[Partition]:
+async def read_partitions(bootstrap_servers: str, house_cluster: str | None) -> list[Partition]:
     """Everything that is on Kafka now.
+
+    Args:
+        house_cluster: the id of the cluster that the relay publishes to.
 
     Raises:
         TopicsError, KafkaError, TimeoutError: it does not answer in time.
+        RuntimeError: another cluster answers there, say of a run beside this one.
     """
     cluster = await prepare_cluster(bootstrap_servers)
+    if cluster.id != house_cluster:
+        raise RuntimeError(f"{bootstrap_servers} is Kafka cluster {cluster.id}, the relay's is {house_cluster}")
     places = [TopicPartition(topic, number) for topic, count in cluster.partitions.items() for number in range(count)]
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
     read: dict[Any, list[Record]] = {place: [] for place in places}

@@ -52,9 +52,11 @@ _ORDERS = SELECT_ORDERS + " WHERE buyer_id = %s ORDER BY created_at DESC, id DES
 _ORDERS_AFTER = (
     SELECT_ORDERS + " WHERE buyer_id = %s AND (created_at, id) < (%s, %s) ORDER BY created_at DESC, id DESC LIMIT %s"
 )
+# What is due is found by an index as long as the moment is the statement's: `clock_timestamp()` is another one for each
+# row, so all rows that are not due would be read, to be left out.
 _DUE_ORDERS = (
     "SELECT id, expires_at FROM buyer_orders WHERE status IN ('created', 'awaiting_payment')"
-    " AND expires_at <= clock_timestamp() AND (expires_at, id) > (COALESCE(%s, '-infinity'::timestamptz), %s)"
+    " AND expires_at <= statement_timestamp() AND (expires_at, id) > (COALESCE(%s, '-infinity'::timestamptz), %s)"
     " ORDER BY expires_at, id LIMIT %s"
 )
 _DUE_WORK = (
@@ -70,7 +72,7 @@ _INTENTS_TO_CANCEL = _DUE_WORK.format(
 _PAYOUTS_DUE = (
     "SELECT id, payout_at, EXISTS (SELECT FROM json_to_recordset(items) AS item (seller_id uuid)"
     " JOIN user_status AS seller ON seller.id = item.seller_id WHERE seller.transfers_enabled)"
-    " FROM (SELECT id, payout_at, items FROM buyer_orders WHERE payout_at <= clock_timestamp()"
+    " FROM (SELECT id, payout_at, items FROM buyer_orders WHERE payout_at <= statement_timestamp()"
     " AND (payout_at, id) > (COALESCE(%s, '-infinity'::timestamptz), %s) ORDER BY payout_at, id LIMIT %s) AS due"
     " ORDER BY payout_at, id"
 )

@@ -96,6 +96,17 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "docs" / "performance"
 
 
+SALE = {
+    "runs": [
+        {
+            "seats": 72_410,
+            "orders_per_second_over_time": [(0.5, 900), (1.5, 1_000), (2.5, 950)],
+            "processor_us_by_orders": [(1_000, {"api": 2_400, "worker": 600}), (2_000, {"api": 2_600, "worker": 590})],
+        }
+    ]
+}
+
+
 @pytest.mark.parametrize(
     ("name", "file", "details", "shown"),
     [
@@ -119,8 +130,14 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "sell-out",
             "sell-out.svg",
-            {"runs": [{"seats": 72_410, "orders_per_second_over_time": [(0.5, 900), (1.5, 1_000), (2.5, 950)]}]},
+            SALE,
             {"Sell-out of 72,410 seats", "time (s)", "0", "3", "1,000"},
+        ),
+        (
+            "sell-out",
+            "sell-out-cost.svg",
+            SALE,
+            {"What a paid order costs while orders pile up", "orders paid so far", "api", "worker", "3,000"},
         ),
     ],
 )

@@ -16,7 +16,18 @@ from domain.money import Money
 from projections.buyer_orders import BUYER_ORDERS
 from projections.cursor import encode_cursor
 from projections.projection import Change, Projection, fold
-from projections.queries import CANCEL_INTENT, MOVE_MONEY, SETTLE, SORTS, BadCursor, Queries, TicketFilter, TicketRow
+from projections.queries import (
+    _DUE_ORDERS,
+    _PAYOUTS_DUE,
+    CANCEL_INTENT,
+    MOVE_MONEY,
+    SETTLE,
+    SORTS,
+    BadCursor,
+    Queries,
+    TicketFilter,
+    TicketRow,
+)
 from projections.ticket_listing import TICKET_LISTING
 from projections.ticket_search import search_query
 from projections.writer import Writer
@@ -216,6 +227,17 @@ async def test_every_order_has_an_index(pool: AsyncConnectionPool, sort: str, av
         state = "on_sale_" if available else ""
         assert f"ticket_listing_{state}{kind[sort.removeprefix('-')]}" in plan
         assert "Sort" not in plan
+
+
+@pytest.mark.parametrize(("query", "moment"), [(_DUE_ORDERS, "expires_at"), (_PAYOUTS_DUE, "payout_at")])
+async def test_what_is_not_due_yet_is_not_read(pool: AsyncConnectionPool, query: str, moment: str) -> None:
+    """On a morning with a hundred thousand open orders they are looked for twice a second."""
+    async with pool.connection() as connection:
+        await connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        rows = await (await connection.execute(f"EXPLAIN {query}".encode(), (None, UUID(int=0), 10))).fetchall()
+        await connection.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+    [bounds] = [row[0] for row in rows if "Index Cond" in row[0] and moment in row[0]]
+    assert f"{moment} <= " in bounds
 
 
 async def orders_of_a_story(pool: AsyncConnectionPool) -> tuple[Story, UUID]:
