@@ -107,7 +107,7 @@ class _Sale:
         return self.seats / self.seconds
 
     def cost(self, quarter: int) -> float:
-        """Microseconds of processor time a paid order took, of all parts together, in a quarter (0 to 3) of the sale."""
+        """Microseconds of processor time a paid order took, of all parts, in a quarter (0 to 3) of the sale."""
         first, last = (self.looks[LOOKS * edge // 4] for edge in (quarter, quarter + 1))
         return sum(_costs(first, last).values())
 
