@@ -1,13 +1,15 @@
-"""What the read models say that Stripe's books are compared with. Each method is one statement."""
+"""What the read models say that Stripe's books are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from domain.money import Money
@@ -24,10 +26,16 @@ _KNOWN = (
     "SELECT DISTINCT l.reference FROM unnest(%s::uuid[], %s::text[]) AS asked (order_id, reference)"
     " JOIN ledger AS l USING (order_id, reference) WHERE l.type = %s"
 )
-_BOOKED = (
-    "SELECT order_id, reference, abs(amount), currency FROM ledger"
-    " WHERE type = %s AND account = 'stripe' AND at >= %s AND at < %s ORDER BY position, line"
+_NEW_SEEN = "CREATE TEMPORARY TABLE seen_at_stripe (kind text, reference text, amount bigint, currency text)"
+_NOTE_SEEN = "INSERT INTO seen_at_stripe SELECT %s, * FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+_BOOKED_OTHERWISE = (
+    "SELECT l.position, l.line, l.order_id, l.reference, abs(l.amount), l.currency, s.amount, s.currency"
+    " FROM ledger AS l LEFT JOIN seen_at_stripe AS s ON s.kind = l.type AND s.reference = l.reference"
+    " WHERE l.type = %s AND l.account = 'stripe' AND l.at >= %s AND l.at < %s"
+    " AND (s.amount, s.currency) IS DISTINCT FROM (abs(l.amount), l.currency)"
+    " AND (l.position, l.line) > (%s, %s) ORDER BY l.position, l.line LIMIT %s"
 )
+_PAGE = 1_000
 _STUCK = (
     "SELECT o.id, a.reaction, a.attempts, a.last_error FROM reaction_attempts AS a"
     " JOIN buyer_orders AS o ON o.id = a.order_id WHERE a.attempts >= %s"
@@ -59,6 +67,8 @@ class Booked:
     reference: str
     """Stripe's id."""
     money: Money
+    at_stripe: Money | None
+    """What was seen there; None: nothing under this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +105,15 @@ class Reconciling:
         """Which of these (order, reference) are in the ledger. `kind`: `CHARGES` or `REFUNDS`."""
         return {row[0] for row in await self._rows(_KNOWN, (list(orders), list(references), kind))}
 
-    async def booked(self, kind: str, since: datetime, until: datetime) -> list[Booked]:
-        """What was written down in this time, the end excluded."""
-        rows = await self._rows(_BOOKED, (kind, since, until))
-        return [Booked(order_id, reference, Money(amount, currency)) for order_id, reference, amount, currency in rows]
+    @asynccontextmanager
+    async def seen_at_stripe(self) -> AsyncIterator[SeenAtStripe]:
+        """Nothing at first; forgotten after the `with` block."""
+        async with self._pool.connection() as connection:
+            await connection.execute(_NEW_SEEN)
+            try:
+                yield SeenAtStripe(connection)
+            finally:
+                await connection.execute("DROP TABLE seen_at_stripe")
 
     async def stuck(self, attempts: int, limit: int) -> list[Stuck]:
         """What failed at least so often and is still to be done."""
@@ -112,3 +127,29 @@ class Reconciling:
     async def _rows(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
         async with self._pool.connection() as connection:
             return await (await connection.execute(query, parameters)).fetchall()
+
+
+class SeenAtStripe:
+    """What Stripe's books have, kept in a temporary table: a day of a million charges takes no memory here, and nobody
+    else on the event loop waits while it is compared."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def note(self, kind: str, references: Sequence[str], moneys: Sequence[Money]) -> None:
+        """These are there. `kind`: `CHARGES` or `REFUNDS`."""
+        amounts, currencies = [money.amount for money in moneys], [money.currency for money in moneys]
+        await self._connection.execute(_NOTE_SEEN, (kind, list(references), amounts, currencies))
+
+    async def booked_otherwise(self, kind: str, since: datetime, until: datetime) -> AsyncIterator[Booked]:
+        """What the ledger wrote down in this time, the end excluded, and Stripe has not, or has otherwise."""
+        place: tuple[int, int] = (0, 0)
+        while True:
+            parameters = (kind, since, until, *place, _PAGE)
+            rows = await (await self._connection.execute(_BOOKED_OTHERWISE, parameters)).fetchall()
+            for position, line, order_id, reference, amount, currency, *seen in rows:
+                place = (position, line)
+                at_stripe = None if seen[0] is None else Money(*seen)
+                yield Booked(order_id, reference, Money(amount, currency), at_stripe)
+            if len(rows) < _PAGE:
+                return

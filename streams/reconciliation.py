@@ -23,7 +23,7 @@ from domain.marketplace import Marketplace
 from domain.money import Money
 from domain.payouts import MAX_TRIES
 from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway, PaymentUnavailable
-from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling
+from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling, SeenAtStripe
 from streams.house import house_ask, tell_end
 
 INTERVAL_SECONDS = 5.0
@@ -121,17 +121,12 @@ class Reconciliation:
         self._compared_at: datetime | None = None
 
     async def tick(self) -> None:
-        """Asks about the next page of intents, and compares a day each hour; never raises."""
-        try:
-            page = await self._reading.open_intents(datetime.now(UTC) - QUIET, PAGE, self._last)
-            for intent in page:
-                await self.ask(intent)
-            self._last = page[-1] if len(page) == PAGE else None
-            await self._compare_by_the_hour()
-        except (psycopg.Error, PaymentUnavailable) as error:
-            log.warning("reconciliation waits (%s)", type(error).__name__)
-        except Exception:
-            log.exception("reconciliation failed; it is tried again")
+        """Asks about the next page of intents; never raises."""
+        await _at_another_time(self._ask_page())
+
+    async def tick_books(self) -> None:
+        """Compares a day each hour, which takes its time on a day of many charges; never raises."""
+        await _at_another_time(self._compare_by_the_hour())
 
     async def everything(self, since: datetime, until: datetime) -> Report:
         """All intents without a known end, and the books of this time.
@@ -149,6 +144,12 @@ class Reconciliation:
         await self.compare(report)
         return report
 
+    async def _ask_page(self) -> None:
+        page = await self._reading.open_intents(datetime.now(UTC) - QUIET, PAGE, self._last)
+        for intent in page:
+            await self.ask(intent)
+        self._last = page[-1] if len(page) == PAGE else None
+
     async def ask(self, intent: OpenIntent) -> bool:
         """Asks what became of an intent, and tells the order; whether it has come to an end."""
         seen = await self._gateway.fetch(intent.payment_intent_id)
@@ -161,18 +162,17 @@ class Reconciliation:
     async def compare(self, report: Report) -> None:
         """Stripe's charges and refunds of the report's time with the ledger's, and the other way round."""
         since, until = report.since - AROUND, report.until + AROUND
-        seen = {
-            CHARGES: await self._look(CHARGES, self._books.charges(since, until), report),
-            REFUNDS: await self._look(REFUNDS, self._books.refunds(since, until), report),
-        }
-        for kind, at_stripe in seen.items():
-            for booked in await self._reading.booked(kind, report.since, report.until):
-                money = at_stripe.get(booked.reference) or await self._find(kind, booked.reference)
-                if money != booked.money:
-                    detail = "" if money is None else f"Stripe has {money}"
-                    report.add(
-                        "not_at_stripe", kind, booked.order_id, booked.reference, money=booked.money, detail=detail
-                    )
+        async with self._reading.seen_at_stripe() as seen:
+            await self._look(CHARGES, self._books.charges(since, until), report, seen)
+            await self._look(REFUNDS, self._books.refunds(since, until), report, seen)
+            for kind in (CHARGES, REFUNDS):
+                async for booked in seen.booked_otherwise(kind, report.since, report.until):
+                    money = booked.at_stripe or await self._find(kind, booked.reference)
+                    if money != booked.money:
+                        detail = "" if money is None else f"Stripe has {money}"
+                        report.add(
+                            "not_at_stripe", kind, booked.order_id, booked.reference, money=booked.money, detail=detail
+                        )
         await self._look_at_disputes(report)
         for stuck in await self._reading.stuck(STUCK_ATTEMPTS, MAX_STUCK):
             detail = f"tried {stuck.attempts} times: {stuck.last_error}"
@@ -201,20 +201,18 @@ class Reconciliation:
         refund = await self._books.find_refund(reference)
         return None if refund is None else refund.refund.money
 
-    async def _look(self, kind: str, books: AsyncIterator[B], report: Report) -> dict[str, Money]:
-        """Goes through Stripe's side, and mends what the log lacks. Returns what there is: id → money."""
-        found: dict[str, Money] = {}
+    async def _look(self, kind: str, books: AsyncIterator[B], report: Report, seen: SeenAtStripe) -> None:
+        """Goes through Stripe's side, and mends what the log lacks."""
         batch: list[B] = []
         async for booked in books:
-            found[_reference(booked)] = _money(booked)
             batch.append(booked)
             if len(batch) == BATCH:
-                await self._look_at(kind, batch, report)
+                await self._look_at(kind, batch, report, seen)
                 batch = []
-        await self._look_at(kind, batch, report)
-        return found
+        await self._look_at(kind, batch, report, seen)
 
-    async def _look_at(self, kind: str, batch: list[B], report: Report) -> None:
+    async def _look_at(self, kind: str, batch: list[B], report: Report, seen: SeenAtStripe) -> None:
+        await seen.note(kind, [_reference(booked) for booked in batch], [_money(booked) for booked in batch])
         owners = [booked.order_id or await self._owner(booked) for booked in batch]
         named = [(owner, booked) for owner, booked in zip(owners, batch, strict=True) if owner is not None]
         known = await self._reading.known(
@@ -275,6 +273,16 @@ class Reconciliation:
             log.log(
                 level, "%s %s of order %s: %s %s", found.what, found.reference, found.order_id, found.kind, found.detail
             )
+
+
+async def _at_another_time(doing: Awaitable[None]) -> None:
+    """What fails now is tried again when its time comes."""
+    try:
+        await doing
+    except (psycopg.Error, PaymentUnavailable) as error:
+        log.warning("reconciliation waits (%s)", type(error).__name__)
+    except Exception:
+        log.exception("reconciliation failed; it is tried again")
 
 
 def _reference(booked: BookedCharge | BookedRefund) -> str:

@@ -83,7 +83,10 @@ def run(settings: Settings) -> None:
             marketplace = Marketplace(actors, settings.hold_seconds, terms=settings.terms)
             timers = _timers(pool, marketplace, gateway, watch)
             reconciling = Reconciliation(Reconciling(pool), marketplace, gateway, gateway)
-            timers.append(Timer("reconciliation", reconciliation.INTERVAL_SECONDS, reconciling.tick))
+            timers += [
+                Timer("reconciliation", reconciliation.INTERVAL_SECONDS, reconciling.tick),
+                Timer("books", reconciliation.INTERVAL_SECONDS, reconciling.tick_books),
+            ]
             projectors = {model: Projector(projection, pool) for model, projection in MODELS.items()}
             app = make_app(bootstrap_servers, projectors, timers, datadir)
             await _run_app(app, watch, stop)

@@ -141,14 +141,18 @@ async def test_a_refund_made_by_hand_at_stripe_undoes_the_order(house: House) ->
     assert (await reconciled(house)).differences == []
 
 
-async def test_a_charge_that_stripe_does_not_have_is_a_difference(house: House) -> None:
-    _, buyer, _, order = await house.ordered()
-    intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
-    charge = Charge(intent_id, "ch_made_up", Money(2500, "EUR"))
-    await house.services.marketplace.take_charge(UUID(order["id"]), charge, ask())
+async def test_charges_that_stripe_does_not_have_are_differences(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.reconciling._PAGE", 2)
+    await paid(house)
+    made_up = [f"ch_made_up_{number}" for number in range(3)]
+    for charge_id in made_up:
+        _, buyer, _, order = await house.ordered()
+        intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+        charge = Charge(intent_id, charge_id, Money(2500, "EUR"))
+        await house.services.marketplace.take_charge(UUID(order["id"]), charge, ask())
     report = await reconciled(house)
     assert [(found.kind, found.reference, found.is_fixed) for found in report.open_differences] == [
-        ("not_at_stripe", "ch_made_up", False)
+        ("not_at_stripe", charge_id, False) for charge_id in made_up
     ]
 
 
@@ -242,6 +246,25 @@ async def test_the_timer_asks_about_what_has_been_quiet(house: House, database_u
     await timer.tick()
     await house.project()
     assert (await seen(house, buyer, order))["status"] == "completed"
+
+
+async def test_another_timer_compares_a_day_each_hour(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.reconciliation.MARGIN", timedelta(minutes=-1))
+    timer = reconciliation(house)
+
+    async def paid_past_the_house() -> str:
+        _, buyer, _, order = await house.ordered()
+        intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
+        await at_stripe(house, f"payment_intents/{intent_id}/confirm", payment_method="pm_card_visa")
+        await house.project()
+        await timer.tick_books()
+        await house.project()
+        return str((await seen(house, buyer, order))["status"])
+
+    assert await paid_past_the_house() == "completed"
+    assert await paid_past_the_house() == "awaiting_payment", "the hour is not over"
+    monkeypatch.setattr("streams.reconciliation.COMPARE_EVERY", timedelta(0))
+    assert await paid_past_the_house() == "completed"
 
 
 # The command --------------------------------------------------------------------------------------------------------
