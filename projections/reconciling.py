@@ -26,7 +26,11 @@ _KNOWN = (
     "SELECT DISTINCT l.reference FROM unnest(%s::uuid[], %s::text[]) AS asked (order_id, reference)"
     " JOIN ledger AS l USING (order_id, reference) WHERE l.type = %s"
 )
-_NEW_SEEN = "CREATE TEMPORARY TABLE seen_at_stripe (kind text, reference text, amount bigint, currency text)"
+_NEW_SEEN = (
+    "SET statement_timeout = '10min';"
+    " CREATE TEMPORARY TABLE seen_at_stripe (kind text, reference text, amount bigint, currency text)"
+)
+_FORGET_SEEN = "DROP TABLE seen_at_stripe; RESET statement_timeout"
 _NOTE_SEEN = "INSERT INTO seen_at_stripe SELECT %s, * FROM unnest(%s::text[], %s::bigint[], %s::text[])"
 _BOOKED_OTHERWISE = (
     "SELECT l.position, l.line, l.order_id, l.reference, abs(l.amount), l.currency, s.amount, s.currency"
@@ -113,7 +117,7 @@ class Reconciling:
             try:
                 yield SeenAtStripe(connection)
             finally:
-                await connection.execute("DROP TABLE seen_at_stripe")
+                await connection.execute(_FORGET_SEEN)
 
     async def stuck(self, attempts: int, limit: int) -> list[Stuck]:
         """What failed at least so often and is still to be done."""
@@ -143,6 +147,7 @@ class SeenAtStripe:
 
     async def booked_otherwise(self, kind: str, since: datetime, until: datetime) -> AsyncIterator[Booked]:
         """What the ledger wrote down in this time, the end excluded, and Stripe has not, or has otherwise."""
+        await self._connection.execute("ANALYZE seen_at_stripe")  # nobody else does; unknown, it is read once a line
         place: tuple[int, int] = (0, 0)
         while True:
             parameters = (kind, since, until, *place, _PAGE)
