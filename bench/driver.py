@@ -27,7 +27,6 @@ PACE_SECONDS = 0.001
 """How often the open loop looks what is due."""
 
 GRACE_SECONDS = 30.0
-"""How long answers may take after the last request was due."""
 
 STATUS = slice(9, 12)
 UNAVAILABLE = 503
@@ -48,6 +47,8 @@ class Load:
     count: int = 10**9
     rate: float | None = None
     """Requests a second that are due; None for a closed loop."""
+    grace_seconds: float = GRACE_SECONDS
+    """How long answers may take after the last request was due; what comes later counts as never answered."""
 
 
 @dataclass
@@ -138,10 +139,10 @@ class _Driver:
         if self.load.rate is None:
             for _ in range(len(self._idle)):
                 self.next(self._idle.pop())
-            limit = self.load.seconds + GRACE_SECONDS
+            limit = self.load.seconds + self.load.grace_seconds
         else:
             await self._pace(self.load.rate)
-            limit = GRACE_SECONDS
+            limit = self.load.grace_seconds
         with suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), limit)
         if unanswered := self._sent + len(self._due) - self.outcome.answered:

@@ -72,7 +72,7 @@ class Market:
 
         Args:
             buyers: how many take turns; by default as many as there are connections.
-            limits: `seconds`, `count` and `rate` of a `bench.driver.Load`.
+            limits: `seconds`, `count`, `rate` and `grace_seconds` of a `bench.driver.Load`.
 
         Raises:
             RuntimeError: the read models do not catch up, or a part of the marketplace died under the load.

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench.figures import Bar, Figure, Plan
-from bench.market import CREATED, Sale, market
+from bench.market import CREATED, Market, Sale, market
 
 RESERVATIONS, CONNECTIONS, LISTINGS = 50_000, 1_000, 80
+
+PATIENCE_SECONDS = 120.0
+"""For the last answer, all having been due at the start."""
 
 PUBLISHED = "published: Kafka Streams, Java, 16 vCPU and a managed Kafka, no accounts: 6.6 s, p50 1.14 s, p95 2.5 s"
 
@@ -21,9 +24,7 @@ def run(plan: Plan) -> Sequence[Figure]:
 def _spike(plan: Plan, api_processes: int) -> Figure:
     count = plan.scaled(RESERVATIONS, least=CONNECTIONS)
     with market(CONNECTIONS, api_processes=api_processes) as where:
-        sales = [
-            where.order(CONNECTIONS, where.listings(LISTINGS), count=count, rate=float("inf")) for _ in range(plan.runs)
-        ]
+        sales = [_all_at_once(where, count) for _ in range(plan.runs)]
     p50, p95 = (median(_seconds(sale, percent) for sale in sales) for percent in (50, 95))
     for sale in sales:
         sale.outcome.only(CREATED)
@@ -37,6 +38,11 @@ def _spike(plan: Plan, api_processes: int) -> Figure:
         PUBLISHED,
         {"orders": [sale.as_json() for sale in sales]},
     )
+
+
+def _all_at_once(where: Market, count: int) -> Sale:
+    listings = where.listings(LISTINGS)
+    return where.order(CONNECTIONS, listings, count=count, rate=float("inf"), grace_seconds=PATIENCE_SECONDS)
 
 
 def _seconds(sale: Sale, percent: float) -> float:
