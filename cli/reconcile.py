@@ -49,7 +49,7 @@ def reconcile(day: datetime | None, days: int, *, as_json: bool) -> None:
 
     What Stripe has and the log has not is told to the order, as its webhook would have: it completes the order, or
     goes back. Whatever is left is listed, and the exit code is 1. The worker does the same by itself: payments all
-    the time, the last day every hour.
+    the time, what is new every hour, the last day every day.
     """
     until = datetime.now(UTC)
     since = until - timedelta(days=days)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import faust
@@ -14,6 +13,7 @@ from projections.models import MODELS
 from streams.batches import batches
 from streams.delivery import read_message
 from streams.project import Projector
+from streams.timer import Timer
 from streams.transport import Transport
 
 GROUP = "stagedoor"
@@ -41,16 +41,6 @@ SESSION_TIMEOUT_SECONDS = 10
 
 MAX_POLL_SECONDS = 24 * 3600.0
 """A worker that waits for the database is not a dead one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timer:
-    """Something to be done again and again, on every worker."""
-
-    name: str
-    interval_seconds: float
-    tick: Callable[[], Awaitable[None]]
-    """Must not raise: Faust ends the whole worker for that."""
 
 
 def make_app(bootstrap_servers: str, projectors: dict[str, Projector], timers: list[Timer], datadir: str) -> Any:

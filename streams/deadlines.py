@@ -9,8 +9,6 @@ import asyncio
 import logging
 from uuid import UUID
 
-import psycopg
-
 from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace
 from domain.order import Order
@@ -35,15 +33,7 @@ class Deadlines:
         """Orders ended here that the read model still shows as due."""
 
     async def tick(self) -> None:
-        """Ends every order that is due now; never raises."""
-        try:
-            await self._end_due()
-        except psycopg.Error as error:
-            log.warning("deadlines wait for the database (%s)", type(error).__name__)
-        except Exception:
-            log.exception("deadlines failed; they are tried again")
-
-    async def _end_due(self) -> None:
+        """Ends every order that is due now. Raises `psycopg.Error`."""
         seen: set[UUID] = set()
         last: DueOrder | None = None
         while due := await self._queries.due_orders(BATCH, last):

@@ -40,13 +40,13 @@ class Liveness:
         """Whether to give up."""
 
     async def tick(self) -> None:
-        """Looks once; never raises."""
+        """Looks once."""
         try:
-            self._judge(await read_progress(self._pool), monotonic())
+            progress = await read_progress(self._pool)
         except psycopg.Error:
             self._waiting.clear()  # with the database away, standing still is right
-        except Exception:
-            log.exception("the look at the checkpoints failed")
+        else:
+            self._judge(progress, monotonic())
 
     def _judge(self, progress: Progress, now: float) -> None:
         mine = self._assignment()

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import psycopg
-
 from domain.errors import DomainError, OrderDisputed
 from domain.marketplace import Marketplace
 from projections.queries import PayoutDue, Queries
@@ -33,15 +31,10 @@ class Payouts:
         self._last: PayoutDue | None = None
 
     async def tick(self) -> None:
-        """Looks at the next page; never raises."""
-        try:
-            page = await self._queries.payouts_due(PAGE, self._last)
-            await asyncio.gather(*(self._release(due) for due in page if due.is_payable))
-            self._last = page[-1] if len(page) == PAGE else None
-        except psycopg.Error as error:
-            log.warning("payouts wait for the database (%s)", type(error).__name__)
-        except Exception:
-            log.exception("payouts failed; they are tried again")
+        """Looks at the next page. Raises `psycopg.Error`."""
+        page = await self._queries.payouts_due(PAGE, self._last)
+        await asyncio.gather(*(self._release(due) for due in page if due.is_payable))
+        self._last = page[-1] if len(page) == PAGE else None
 
     async def _release(self, due: PayoutDue) -> None:
         try:

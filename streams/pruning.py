@@ -3,9 +3,6 @@ links that expired."""
 
 from __future__ import annotations
 
-import logging
-
-import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 INTERVAL_SECONDS = 60.0
@@ -45,8 +42,6 @@ _EXPIRED_LINKS = (
 )
 """At once: one that has expired is refused like one that is not there."""
 
-log = logging.getLogger(__name__)
-
 
 class Pruning:
     """The timer that deletes what is past its time."""
@@ -55,14 +50,9 @@ class Pruning:
         self._pool = pool
 
     async def tick(self) -> None:
-        """Deletes what there is, in small bites; never raises."""
-        try:
-            for statement in (_ANSWERS, _ENDED_SESSIONS, _EXPIRED_SESSIONS, _TRIES, _EXPIRED_LINKS):
-                await self._prune(statement)
-        except psycopg.Error as error:
-            log.warning("pruning waits for the database (%s)", type(error).__name__)
-        except Exception:
-            log.exception("pruning failed; it is tried again")
+        """Deletes what there is, in small bites. Raises `psycopg.Error`."""
+        for statement in (_ANSWERS, _ENDED_SESSIONS, _EXPIRED_SESSIONS, _TRIES, _EXPIRED_LINKS):
+            await self._prune(statement)
 
     async def _prune(self, statement: str) -> None:
         for _ in range(MAX_STATEMENTS):

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-import psycopg
-
 from domain.errors import DomainError
 from domain.marketplace import Ask, Marketplace
 from domain.payouts import Refund, Reversal, Transfer
@@ -62,23 +60,18 @@ class Reactions:
         """What was done here and the read model still shows as due."""
 
     async def tick(self) -> None:
-        """Does what is due now; never raises."""
-        try:
-            money = await self._queries.money_due(BATCH)
-            charges = await self._queries.unsettled_charges(BATCH)
-            intents = await self._queries.intents_to_cancel(BATCH)
-            await self._do_all(MOVE_MONEY, money, self._move)
-            await self._do_all(SETTLE, charges, self._settle)
-            await self._do_all(CANCEL_INTENT, intents, self._cancel)
-            self._done &= {
-                *((MOVE_MONEY, due) for due in money),
-                *((SETTLE, due) for due in charges),
-                *((CANCEL_INTENT, due) for due in intents),
-            }
-        except psycopg.Error as error:
-            log.warning("reactions wait for the database (%s)", type(error).__name__)
-        except Exception:
-            log.exception("reactions failed; they are tried again")
+        """Does what is due now. Raises `psycopg.Error`."""
+        money = await self._queries.money_due(BATCH)
+        charges = await self._queries.unsettled_charges(BATCH)
+        intents = await self._queries.intents_to_cancel(BATCH)
+        await self._do_all(MOVE_MONEY, money, self._move)
+        await self._do_all(SETTLE, charges, self._settle)
+        await self._do_all(CANCEL_INTENT, intents, self._cancel)
+        self._done &= {
+            *((MOVE_MONEY, due) for due in money),
+            *((SETTLE, due) for due in charges),
+            *((CANCEL_INTENT, due) for due in intents),
+        }
 
     async def _do_all(self, reaction: str, dues: Sequence[D], do: Callable[[D], Awaitable[object]]) -> None:
         await asyncio.gather(*(self._do(reaction, due, do) for due in dues if (reaction, due) not in self._done))

@@ -16,13 +16,11 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-import psycopg
-
 from domain.errors import DomainError
 from domain.marketplace import Marketplace
 from domain.money import Money
 from domain.payouts import MAX_TRIES
-from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway, PaymentUnavailable
+from domain.ports import BookedCharge, BookedRefund, PaymentBooks, PaymentGateway
 from projections.reconciling import CHARGES, REFUNDS, OpenIntent, Reconciling, SeenAtStripe
 from streams.house import house_ask, tell_end
 
@@ -35,8 +33,16 @@ QUIET = timedelta(minutes=2)
 """Before that, the answer or the webhook is still on its way."""
 
 COMPARE_EVERY = timedelta(hours=1)
-WINDOW, MARGIN = timedelta(hours=25), timedelta(minutes=15)
-"""The day that the timer compares, and how long the newest of it may still be on its way."""
+"""What is new since the last time: a day with a million charges is ten thousand of Stripe's pages."""
+
+COMPARE_DAY_EVERY, DAY = timedelta(days=1), timedelta(hours=25)
+"""All of a day, since what was compared may have changed: a refund fails later. So does the first time of a process."""
+
+MARGIN = timedelta(minutes=15)
+"""So long the newest may still be on its way."""
+
+AFTER_FAILURE = timedelta(minutes=5)
+"""Until a comparison that failed is tried again."""
 
 AROUND = timedelta(hours=1)
 """Stripe's time of a charge is not the log's: the books are read so much further on both sides, and beyond that ids
@@ -118,15 +124,36 @@ class Reconciliation:
         self._gateway = gateway
         self._books = books
         self._last: OpenIntent | None = None
-        self._compared_at: datetime | None = None
+        self._compare_at = self._compare_day_at = self._compared_until = datetime.min.replace(tzinfo=UTC)
 
     async def tick(self) -> None:
-        """Asks about the next page of intents; never raises."""
-        await _at_another_time(self._ask_page())
+        """Asks about the next page of intents. Raises `PaymentUnavailable` and `psycopg.Error`."""
+        page = await self._reading.open_intents(datetime.now(UTC) - QUIET, PAGE, self._last)
+        for intent in page:
+            await self.ask(intent)
+        self._last = page[-1] if len(page) == PAGE else None
 
     async def tick_books(self) -> None:
-        """Compares a day each hour, which takes its time on a day of many charges; never raises."""
-        await _at_another_time(self._compare_by_the_hour())
+        """Compares the books, when it is time to; for minutes on a day of a million charges.
+
+        Raises:
+            PaymentUnavailable, psycopg.Error.
+        """
+        now = datetime.now(UTC)
+        if now < self._compare_at:
+            return
+        self._compare_at = now + AFTER_FAILURE
+        is_day = now >= self._compare_day_at
+        report = Report(now - DAY if is_day else self._compared_until, now - MARGIN)
+        await self.compare(report)
+        self._compare_at, self._compared_until = now + COMPARE_EVERY, report.until
+        if is_day:
+            self._compare_day_at = now + COMPARE_DAY_EVERY
+        for found in report.differences:
+            level = logging.WARNING if found.is_fixed else logging.ERROR
+            log.log(
+                level, "%s %s of order %s: %s %s", found.what, found.reference, found.order_id, found.kind, found.detail
+            )
 
     async def everything(self, since: datetime, until: datetime) -> Report:
         """All intents without a known end, and the books of this time.
@@ -143,12 +170,6 @@ class Reconciliation:
                 report.ended += await self.ask(intent)
         await self.compare(report)
         return report
-
-    async def _ask_page(self) -> None:
-        page = await self._reading.open_intents(datetime.now(UTC) - QUIET, PAGE, self._last)
-        for intent in page:
-            await self.ask(intent)
-        self._last = page[-1] if len(page) == PAGE else None
 
     async def ask(self, intent: OpenIntent) -> bool:
         """Asks what became of an intent, and tells the order; whether it has come to an end."""
@@ -260,29 +281,6 @@ class Reconciliation:
         else:
             if after != before:
                 report.differences.append(replace(found, is_fixed=True))
-
-    async def _compare_by_the_hour(self) -> None:
-        now = datetime.now(UTC)
-        if self._compared_at is not None and now - self._compared_at < COMPARE_EVERY:
-            return
-        self._compared_at = now
-        report = Report(now - WINDOW, now - MARGIN)
-        await self.compare(report)
-        for found in report.differences:
-            level = logging.WARNING if found.is_fixed else logging.ERROR
-            log.log(
-                level, "%s %s of order %s: %s %s", found.what, found.reference, found.order_id, found.kind, found.detail
-            )
-
-
-async def _at_another_time(doing: Awaitable[None]) -> None:
-    """What fails now is tried again when its time comes."""
-    try:
-        await doing
-    except (psycopg.Error, PaymentUnavailable) as error:
-        log.warning("reconciliation waits (%s)", type(error).__name__)
-    except Exception:
-        log.exception("reconciliation failed; it is tried again")
 
 
 def _reference(booked: BookedCharge | BookedRefund) -> str:

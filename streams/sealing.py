@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
-import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.log_sections import close_sections
 
 INTERVAL_SECONDS = 5.0
-
-log = logging.getLogger(__name__)
 
 
 class Sealing:
@@ -21,11 +16,6 @@ class Sealing:
         self._pool = pool
 
     async def tick(self) -> None:
-        """Closes what can be closed; never raises."""
-        try:
-            async with self._pool.connection() as connection:
-                await close_sections(connection)
-        except psycopg.Error as error:
-            log.warning("sealing waits for the database (%s)", type(error).__name__)
-        except Exception:
-            log.exception("sealing failed; it is tried again")
+        """Closes what can be closed. Raises `psycopg.Error`."""
+        async with self._pool.connection() as connection:
+            await close_sections(connection)

@@ -17,12 +17,11 @@ from adapters.settings import Settings, required
 from adapters.stripe_gateway import StripeGateway
 from domain.actors import Actors
 from domain.marketplace import Marketplace
-from domain.ports import PaymentGateway
 from projections.models import MODELS
 from projections.queries import Queries
 from projections.reconciling import Reconciling
 from streams import deadlines, liveness, payouts, pruning, reactions, reconciliation, sealing
-from streams.app import Timer, make_app
+from streams.app import make_app
 from streams.attempts import Attempts
 from streams.deadlines import Deadlines
 from streams.liveness import Liveness
@@ -34,6 +33,7 @@ from streams.reactions import Reactions
 from streams.reconciliation import Reconciliation
 from streams.relay_state import Partition
 from streams.sealing import Sealing
+from streams.timer import Timer
 from streams.topics import TopicsError, prepare_cluster
 
 MAX_CONNECTIONS = 6
@@ -82,11 +82,6 @@ def run(settings: Settings) -> None:
             watch = Liveness(pool, lambda: _assignment(app))
             marketplace = Marketplace(actors, settings.hold_seconds, terms=settings.terms)
             timers = _timers(pool, marketplace, gateway, watch)
-            reconciling = Reconciliation(Reconciling(pool), marketplace, gateway, gateway)
-            timers += [
-                Timer("reconciliation", reconciliation.INTERVAL_SECONDS, reconciling.tick),
-                Timer("books", reconciliation.INTERVAL_SECONDS, reconciling.tick_books),
-            ]
             projectors = {model: Projector(projection, pool) for model, projection in MODELS.items()}
             app = make_app(bootstrap_servers, projectors, timers, datadir)
             await _run_app(app, watch, stop)
@@ -95,14 +90,17 @@ def run(settings: Settings) -> None:
 
 
 def _timers(
-    pool: AsyncConnectionPool, marketplace: Marketplace, gateway: PaymentGateway, watch: Liveness
+    pool: AsyncConnectionPool, marketplace: Marketplace, gateway: StripeGateway, watch: Liveness
 ) -> list[Timer]:
     queries = Queries(pool)
     reacting = Reactions(queries, marketplace, gateway, Attempts(pool))
+    reconciling = Reconciliation(Reconciling(pool), marketplace, gateway, gateway)
     return [
         Timer("deadlines", deadlines.INTERVAL_SECONDS, Deadlines(queries, marketplace).tick),
         Timer("payouts", payouts.INTERVAL_SECONDS, Payouts(queries, marketplace).tick),
         Timer("reactions", reactions.INTERVAL_SECONDS, reacting.tick),
+        Timer("reconciliation", reconciliation.INTERVAL_SECONDS, reconciling.tick),
+        Timer("books", reconciliation.INTERVAL_SECONDS, reconciling.tick_books),
         Timer("liveness", liveness.INTERVAL_SECONDS, watch.tick),
         Timer("sealing", sealing.INTERVAL_SECONDS, Sealing(pool).tick),
         Timer("pruning", pruning.INTERVAL_SECONDS, Pruning(pool).tick),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +21,7 @@ from domain.money import Money
 from domain.order import Charge
 from domain.order_refunds import RefundMade
 from domain.payouts import MAX_TRIES
+from domain.ports import PaymentUnavailable
 from projections.queries import Queries
 from projections.reconciling import CHARGES, REFUNDS, FailedRefund, Reconciling
 from streams.attempts import Attempts
@@ -248,8 +249,19 @@ async def test_the_timer_asks_about_what_has_been_quiet(house: House, database_u
     assert (await seen(house, buyer, order))["status"] == "completed"
 
 
-async def test_another_timer_compares_a_day_each_hour(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock(datetime):
+    """The time, and some more."""
+
+    later = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.later
+
+
+async def test_another_timer_mends_what_the_log_lacks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.reconciliation.MARGIN", timedelta(minutes=-1))
+    monkeypatch.setattr("streams.reconciliation.datetime", Clock)
     timer = reconciliation(house)
 
     async def paid_past_the_house() -> str:
@@ -263,8 +275,62 @@ async def test_another_timer_compares_a_day_each_hour(house: House, monkeypatch:
 
     assert await paid_past_the_house() == "completed"
     assert await paid_past_the_house() == "awaiting_payment", "the hour is not over"
-    monkeypatch.setattr("streams.reconciliation.COMPARE_EVERY", timedelta(0))
+    monkeypatch.setattr(Clock, "later", timedelta(hours=24, minutes=1))
     assert await paid_past_the_house() == "completed"
+
+
+class Compared(Reconciliation):
+    """Notes what it was asked to compare; Stripe may be away."""
+
+    def __init__(self, house: House) -> None:
+        services = house.services
+        super().__init__(Reconciling(services.pool), services.marketplace, services.gateway, services.gateway)
+        self.times: list[tuple[datetime, datetime]] = []
+        self.is_away = False
+
+    async def compare(self, report: Report) -> None:
+        if self.is_away:
+            raise PaymentUnavailable("Stripe is away")
+        self.times.append((report.since, report.until))
+        await super().compare(report)
+
+    async def after(self, later: timedelta, monkeypatch: pytest.MonkeyPatch) -> list[tuple[datetime, datetime]]:
+        """What is compared so much later."""
+        monkeypatch.setattr(Clock, "later", later)
+        monkeypatch.setattr("streams.reconciliation.datetime", Clock)
+        self.times.clear()
+        await self.tick_books()
+        return self.times[:]
+
+
+async def test_it_goes_on_where_it_was_and_compares_a_day_each_day(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timer = Compared(house)
+    [(since, until)] = await timer.after(timedelta(0), monkeypatch)
+    assert until - since == timedelta(hours=24, minutes=45)
+    assert await timer.after(timedelta(minutes=59), monkeypatch) == []
+    [(since, after_an_hour)] = await timer.after(timedelta(hours=1, seconds=1), monkeypatch)
+    assert since == until
+    assert after_an_hour - until >= timedelta(hours=1)
+    [(since, until)] = await timer.after(timedelta(hours=3), monkeypatch)
+    assert since == after_an_hour
+    [(since, until)] = await timer.after(timedelta(hours=25), monkeypatch)
+    assert until - since == timedelta(hours=24, minutes=45)
+
+
+async def test_a_comparison_that_failed_is_made_some_minutes_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timer = Compared(house)
+    [(_, until)] = await timer.after(timedelta(0), monkeypatch)
+    timer.is_away = True
+    with pytest.raises(PaymentUnavailable):
+        await timer.after(timedelta(hours=2), monkeypatch)
+    timer.is_away = False
+    assert await timer.after(timedelta(hours=2, minutes=4), monkeypatch) == []
+    [(since, _)] = await timer.after(timedelta(hours=2, minutes=6), monkeypatch)
+    assert since == until
 
 
 # The command --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.event_log import EventLog
 from domain.order import Order
 from projections.models import MODELS
-from projections.queries import DueOrder, Queries
+from projections.queries import Queries
 from projections.rebuild import rebuild
 from streams import deadlines
 from streams.deadlines import Deadlines
@@ -95,11 +95,3 @@ async def test_an_order_that_is_not_in_the_log_stops_nobody(
     )
     await Deadlines(Queries(pool), house.marketplace).tick()
     assert ended(database_url) == 2
-
-
-async def test_a_tick_never_raises(house: House) -> None:
-    class Broken:
-        async def due_orders(self, limit: int, after: DueOrder | None = None) -> list[DueOrder]:
-            raise RuntimeError("whatever")
-
-    await Deadlines(Broken(), house.marketplace).tick()  # type: ignore[arg-type]
