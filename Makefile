@@ -62,7 +62,7 @@ check: $(STAMPS)/dev
 	@echo "compose file"; $(BIN)/python docker/check_compose.py
 	@echo "contract drift"; $(BIN)/python -m cli.contracts --check
 
-# All of them take about half an hour; `make bench BENCH="orders rush"` runs two, `BENCH="orders --runs 1"` passes options on.
+# All of them take about forty minutes; `make bench BENCH="orders rush"` runs two, `BENCH="orders --runs 1"` passes options on.
 bench: $(STAMPS)/installed
 	@$(BIN)/python -m bench $(BENCH)
 
