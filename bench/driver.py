@@ -26,8 +26,6 @@ import uvloop
 PACE_SECONDS = 0.001
 """How often the open loop looks what is due."""
 
-GRACE_SECONDS = 30.0
-
 STATUS = slice(9, 12)
 UNAVAILABLE = 503
 _HEAD_END, _LENGTH, _RETRY_AFTER = b"\r\n\r\n", b"content-length: ", b"\r\nretry-after: "
@@ -47,7 +45,7 @@ class Load:
     count: int = 10**9
     rate: float | None = None
     """Requests a second that are due; None for a closed loop."""
-    grace_seconds: float = GRACE_SECONDS
+    grace_seconds: float = 30.0
     """How long answers may take after the last request was due; what comes later counts as never answered."""
 
 

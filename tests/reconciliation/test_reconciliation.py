@@ -41,9 +41,13 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
         yield opened
 
 
-def reconciliation(house: House) -> Reconciliation:
+def parts(house: House) -> tuple[Any, ...]:
     services = house.services
-    return Reconciliation(Reconciling(services.pool), services.marketplace, services.gateway, services.gateway)
+    return Reconciling(services.pool), services.marketplace, services.gateway, services.gateway
+
+
+def reconciliation(house: House) -> Reconciliation:
+    return Reconciliation(*parts(house))
 
 
 async def reconciled(house: House) -> Report:
@@ -280,13 +284,9 @@ async def test_another_timer_mends_what_the_log_lacks(house: House, monkeypatch:
 
 
 class Compared(Reconciliation):
-    """Notes what it was asked to compare; Stripe may be away."""
+    """Tells what it compares; Stripe may be away."""
 
-    def __init__(self, house: House) -> None:
-        services = house.services
-        super().__init__(Reconciling(services.pool), services.marketplace, services.gateway, services.gateway)
-        self.times: list[tuple[datetime, datetime]] = []
-        self.is_away = False
+    is_away = False
 
     async def compare(self, report: Report) -> None:
         if self.is_away:
@@ -298,15 +298,15 @@ class Compared(Reconciliation):
         """What is compared so much later."""
         monkeypatch.setattr(Clock, "later", later)
         monkeypatch.setattr("streams.reconciliation.datetime", Clock)
-        self.times.clear()
+        self.times: list[tuple[datetime, datetime]] = []
         await self.tick_books()
-        return self.times[:]
+        return self.times
 
 
 async def test_it_goes_on_where_it_was_and_compares_a_day_each_day(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timer = Compared(house)
+    timer = Compared(*parts(house))
     [(since, until)] = await timer.after(timedelta(0), monkeypatch)
     assert until - since == timedelta(hours=24, minutes=45)
     assert await timer.after(timedelta(minutes=59), monkeypatch) == []
@@ -322,7 +322,7 @@ async def test_it_goes_on_where_it_was_and_compares_a_day_each_day(
 async def test_a_comparison_that_failed_is_made_some_minutes_later(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timer = Compared(house)
+    timer = Compared(*parts(house))
     [(_, until)] = await timer.after(timedelta(0), monkeypatch)
     timer.is_away = True
     with pytest.raises(PaymentUnavailable):
