@@ -61,7 +61,7 @@ class Settings:
     kafka_libs: Path | None = None
     """Where Apache Kafka's jars are kept instead of in the data folder, so that several folders can share them."""
     heartbeat_file: Path | None = None
-    """Touched by a relay or worker as long as it turns; for a health check beside it."""
+    """Touched by a relay or worker that has begun its work, as long as it turns; for whoever looks after it."""
     max_held_per_buyer: int = DEFAULT_HELD_PER_BUYER
     """Units of one listing that one buyer may hold unpaid at a time; 0: no cap."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -1,5 +1,6 @@
-"""Shows that a process without a port still turns: it touches a file again and again, and a health check looks at its
-age. It tells of the event loop, no more: how far the work is stands in `/readyz` and `stagedoor status`.
+"""Shows that a process without a port has begun its work and still turns: it touches a file again and again, and a
+health check looks at its age. Of the work itself it tells no more: how far that is stands in `/readyz` and
+`stagedoor status`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ INTERVAL_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-async def beat(file: Path) -> None:
-    """Touches the file until cancelled; while that fails, the health check does too."""
+async def beat(file: Path, begun: asyncio.Event) -> None:
+    """Touches the file, once the work has begun, until cancelled; while that fails, the health check does too."""
+    await begun.wait()
     was_told = False
     while True:
         try:

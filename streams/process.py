@@ -25,14 +25,16 @@ GC_THRESHOLD = 50_000
 log = logging.getLogger(__name__)
 
 
-def run_process(
-    name: str, serve: Callable[[asyncio.Event], Awaitable[None]], *, heartbeat_file: Path | None = None
-) -> None:
+Serve = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
+"""Is told by the first event that a stop was asked for, and returns soon after it; tells by the second one that its
+work has begun."""
+
+
+def run_process(name: str, serve: Serve, *, heartbeat_file: Path | None = None) -> None:
     """Runs `serve` on an event loop of its own until SIGTERM or SIGINT.
 
     Args:
-        serve: is told by the event that a stop was asked for, and returns soon after it.
-        heartbeat_file: is touched every few seconds.
+        heartbeat_file: is touched every few seconds from when the work has begun.
     """
     logs.configure()
     # It tells every refused connection, ten times a second; what matters is told by us.
@@ -47,14 +49,14 @@ def give_up(code: int) -> NoReturn:
     os._exit(code)
 
 
-async def _run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], heartbeat_file: Path | None) -> None:
-    stop = asyncio.Event()
+async def _run(name: str, serve: Serve, heartbeat_file: Path | None) -> None:
+    stop, begun = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log.info("%s started", name)
-    beating = None if heartbeat_file is None else asyncio.ensure_future(beat(heartbeat_file))
-    serving = asyncio.ensure_future(serve(stop))
+    beating = None if heartbeat_file is None else asyncio.ensure_future(beat(heartbeat_file, begun))
+    serving = asyncio.ensure_future(serve(stop, begun))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

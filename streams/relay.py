@@ -67,7 +67,8 @@ def run(settings: Settings) -> None:
     database_url = required(settings.database_url, "DATABASE_URL")
     bootstrap_servers = required(settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
 
-    async def serve(stop: asyncio.Event) -> None:
+    async def serve(stop: asyncio.Event, begun: asyncio.Event) -> None:
+        begun.set()  # one that stands by is at its work
         relaying = asyncio.ensure_future(relay_for_ever(database_url, bootstrap_servers))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait([relaying, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
     bootstrap_servers = required(settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
     required(settings.stripe_secret_key, "STRIPE_SECRET_KEY")
 
-    async def serve(stop: asyncio.Event) -> None:
+    async def serve(stop: asyncio.Event, begun: asyncio.Event) -> None:
         if not await _wait_for_kafka(bootstrap_servers, stop):
             return
         async with AsyncExitStack() as stack:
@@ -84,6 +84,11 @@ def run(settings: Settings) -> None:
             timers = _timers(pool, marketplace, gateway, watch)
             projectors = {model: Projector(projection, pool) for model, projection in MODELS.items()}
             app = make_app(bootstrap_servers, projectors, timers, datadir)
+
+            async def joined(*_: object, **__: object) -> None:
+                begun.set()
+
+            app.on_rebalance_complete.connect(joined)
             await _run_app(app, watch, stop)
 
     run_process("worker", serve, heartbeat_file=settings.heartbeat_file)

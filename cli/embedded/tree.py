@@ -12,7 +12,7 @@ from adapters.settings import Settings, SettingsError, required, url_of
 from cli import running
 from cli.embedded import apache_kafka, builtin_broker, kafka_jars, postgres, postgres_cluster, sandbox_keys
 from cli.embedded.broker_choice import BrokerChoice, fall_back
-from cli.embedded.console import POLL_SECONDS, Console, PartFailedError, Progress, wait_until
+from cli.embedded.console import POLL_SECONDS, Console, PartFailedError, Progress, shown, wait_until
 from cli.embedded.ports import free_port, listens
 from cli.supervisor import Child, Part, Supervisor, stagedoor_command
 
@@ -26,6 +26,10 @@ READY_SECONDS = 60.0
 READY_ANSWER_SECONDS = 2.0
 SANDBOX_READY_SECONDS = 30.0
 
+JOIN_SECONDS = 20.0
+"""A worker joins Kafka within a second or two, unless Kafka still waits for one that was killed (ten seconds,
+`streams/app.py`). Orders are taken meanwhile, and what is listed is found after it."""
+
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Never through a proxy that the environment names: the server is on this machine."""
 
@@ -38,6 +42,8 @@ class ProcessTree:
         """Gains an address with every server that is started."""
         self._console = console
         self._broker = broker
+        self._joined = settings.data_dir / "worker.heartbeat"
+        """Is there once the worker has joined Kafka."""
         self.supervisor = Supervisor(console, settings.data_dir / "logs", self._publish)
 
     @property
@@ -46,7 +52,7 @@ class ProcessTree:
         return url_of(self._settings.host, self._settings.port)
 
     def start(self) -> None:
-        """Returns when the API says that it is ready, and after having said so.
+        """Returns when the API says that it is ready and the worker has joined Kafka, and after having said so.
 
         Raises:
             PartFailedError: a part did not start; the text names its log.
@@ -61,10 +67,11 @@ class ProcessTree:
             self._start_sandbox()
         self._migrate()
         self.supervisor.start(self._program("relay", nice=RELAY_NICE, required=self._broker is not None))
-        self.supervisor.start(self._program("worker", nice=WORKER_NICE, required=self._broker is not None))
+        self.supervisor.start(self._worker())
         for index in range(self._settings.api_processes):
             self.supervisor.start(self._api(index))
         self._await_ready()
+        self._await_worker()
         self._console.say(f"Stagedoor is ready: {self.url}")
 
     def _start_postgres(self) -> None:
@@ -126,6 +133,13 @@ class ProcessTree:
             raise SettingsError(reason)
         raise PartFailedError(f"the schema was not made: {reason}; log: {self.supervisor.log_of('migrate')}")
 
+    def _worker(self) -> Part:
+        self._joined.unlink(missing_ok=True)
+        return replace(
+            self._program("worker", nice=WORKER_NICE, required=self._broker is not None),
+            environment=lambda: replace(self._settings, heartbeat_file=self._joined).as_environment(),
+        )
+
     def _api(self, index: int) -> Part:
         alone = self._settings.api_processes == 1
         return replace(
@@ -183,6 +197,17 @@ class ProcessTree:
                 log = self.supervisor.log_of(self._api(0).name)
                 raise PartFailedError(f"the API is not ready after {READY_SECONDS:.0f} s: {problem}; log: {log}")
             progress.tell("waiting for the API to be ready")
+            self.supervisor.tick()
+            self._console.pause(POLL_SECONDS)
+
+    def _await_worker(self) -> None:
+        progress = Progress(self._console)
+        while not self._joined.exists():
+            if progress.seconds > JOIN_SECONDS:
+                log = shown(self.supervisor.log_of("worker"))
+                self._console.say(f"the worker has not joined Kafka yet: what is listed is found later, log {log}")
+                return
+            progress.tell("waiting for the worker to join Kafka")
             self.supervisor.tick()
             self._console.pause(POLL_SECONDS)
 

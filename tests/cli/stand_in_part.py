@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,4 +57,7 @@ elif NAME == "sandbox":
     base = urlsplit(os.environ["STRIPE_API_BASE"])
     HTTPServer((base.hostname or "", base.port or 0), Ready).serve_forever()
 elif NAME != "migrate":
+    if NAME == "worker":
+        time.sleep(float(os.environ.get("STAND_IN_JOINS_AFTER", "0")))
+        Path(os.environ["STAGEDOOR_HEARTBEAT_FILE"]).touch()
     signal.pause()

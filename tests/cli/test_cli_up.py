@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -225,6 +226,14 @@ def test_auto_falls_back_when_the_jars_cannot_be_fetched(start, tmp_path: Path) 
     asked = start(STAGEDOOR_BROKER="apache", PATH=path, STAGEDOOR_KAFKA_LIBS=libs)
     assert asked.wait() == 1
     assert "Maven: no network" in asked.errors
+
+
+def test_it_is_ready_when_the_worker_has_joined_kafka(start) -> None:
+    began = time.monotonic()
+    up = start(STAND_IN_JOINS_AFTER="4").ready()
+    assert time.monotonic() - began > 4
+    assert "waiting for the worker to join Kafka: " in up.said
+    assert up.end() == 0
 
 
 def test_outside_servers_are_used_and_not_started(start, tmp_path: Path) -> None:

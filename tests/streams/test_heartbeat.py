@@ -17,7 +17,11 @@ async def test_the_file_is_touched_again_and_again_and_a_disk_in_trouble_ends_no
 ) -> None:
     monkeypatch.setattr(heartbeat, "INTERVAL_SECONDS", 0.01)
     file = tmp_path / "away" / "heartbeat"
-    beating = asyncio.ensure_future(heartbeat.beat(file))
+    begun = asyncio.Event()
+    beating = asyncio.ensure_future(heartbeat.beat(file, begun))
+    await asyncio.sleep(0.1)
+    assert caplog.records == [], "not before its work has begun"
+    begun.set()
     await asyncio.sleep(0.1)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no heartbeat"], "said once"
     file.parent.mkdir()
