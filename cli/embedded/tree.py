@@ -105,7 +105,9 @@ class ProcessTree:
 
     def _start_sandbox(self) -> None:
         keys = sandbox_keys.load(self._settings.data_dir)
-        port = free_port()
+        port = self._settings.port
+        while port == self._settings.port:  # nobody listens there yet
+            port = free_port()
         self._settings = replace(
             self._settings,
             stripe_secret_key=keys.secret_key,

@@ -49,7 +49,7 @@ async def test_a_reset_gives_a_new_password_and_ends_every_session_everywhere(
         async def refused() -> bool:
             return (await other.call("GET", "/orders", token=ann.token)).status == 401
 
-        assert await eventually(refused, 1.0)
+        assert await eventually(refused, 3.0)
     assert (await sign_in(house, ann, PASSWORD), await sign_in(house, ann, NEW)) == (401, 200)
     again = await confirm(house, token, "and one more of them")
     assert (again.status, again.code) == (400, "bad_link")

@@ -210,10 +210,10 @@ async def test_a_refusal_is_kept_under_its_key_too(house: House) -> None:
 
 
 async def test_money_after_the_deadline_completes_the_order_while_its_units_are_free(house: House) -> None:
-    ticket_id = await house.listed(quantity=1, hold_seconds=1)
+    ticket_id = await house.listed(quantity=1, hold_seconds=2)
     order = await house.order(ticket_id)
     await house.marketplace.await_payment(order.id, INTENT, ask())
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     await house.marketplace.expire_order(order.id, ask())
     charge = Charge(INTENT, "ch_1", order.total)
     status = await house.marketplace.take_charge(order.id, charge, ask(lambda o: o.status))
@@ -223,10 +223,10 @@ async def test_money_after_the_deadline_completes_the_order_while_its_units_are_
 
 
 async def test_money_after_the_deadline_goes_back_when_another_has_the_units(house: House) -> None:
-    ticket_id = await house.listed(quantity=1, hold_seconds=1)
+    ticket_id = await house.listed(quantity=1, hold_seconds=2)
     order = await house.order(ticket_id)
     await house.marketplace.await_payment(order.id, INTENT, ask())
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     winner = await house.order(ticket_id, buyer=OTHER)
     charge = Charge(INTENT, "ch_1", order.total)
     answer = await house.marketplace.take_charge(order.id, charge, ask(lambda o: (o.status, o.due_moves())))

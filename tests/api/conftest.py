@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import unused_port
 
+from cli.embedded.ports import free_port
 from tests.api.house import House, running_house, running_sandbox, settings_of
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
@@ -42,7 +42,7 @@ async def house(open_house: OpenHouse) -> AsyncIterator[House]:
 @pytest.fixture
 async def house_with_webhooks(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     """One API process; the sandbox sends it webhooks."""
-    port = unused_port()
+    port = free_port()
     webhook_url = f"http://127.0.0.1:{port}/api/webhooks/stripe"
     async with running_sandbox(tmp_path / "sandbox.sqlite3", webhook_url) as sandbox_url:
         settings = settings_of(database_url, tmp_path, stripe_api_base=sandbox_url)

@@ -332,12 +332,12 @@ async def test_stripe_away_is_said_and_the_same_key_pays_once_it_is_back(house: 
 
 
 async def test_the_deadline_passes_between_a_crash_and_the_retry(house: House) -> None:
-    _, buyer, _, order = await house.ordered(hold_seconds=1)
+    _, buyer, _, order = await house.ordered(hold_seconds=2)
     with pytest.MonkeyPatch.context() as patch:
         crash_at(patch, type(house.services.gateway), "confirm", after=False)
         with pytest.raises(aiohttp.ClientError):
             await house.pay(buyer, order["id"], key="k")
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     answer = await house.pay(buyer, order["id"], key="k")
     assert (answer.status, answer.code) == (409, "order_not_open")
     assert await house.charges() == 0

@@ -165,7 +165,7 @@ async def test_how_the_account_stands_is_asked_until_it_is_ready(
     open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No webhook comes here: it is asked for, and not each time the page is read."""
-    monkeypatch.setattr(account_looks, "LOOKS_PER_ACCOUNT", Rule(burst=1, per_second=1))
+    monkeypatch.setattr(account_looks, "LOOKS_PER_ACCOUNT", Rule(burst=1, per_second=0.5))
     looks: list[str] = []
     async with open_house() as house:
         gateway, fetch = house.services.gateway, house.services.gateway.fetch_account
@@ -182,10 +182,10 @@ async def test_how_the_account_stands_is_asked_until_it_is_ready(
         await house.sandbox("POST", f"/_sandbox/accounts/{looks[0]}/onboard")
         assert (await payouts(house, seller))["account"] == NEW, "it was asked for a moment ago"
         assert len(looks) == 1
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.1)
         for _ in range(2):
             assert (await payouts(house, seller))["account"] == READY
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.1)
         assert (await payouts(house, seller))["account"] == READY
         assert len(looks) == 2, "who is ready is asked about no more"
         updated = (await house.services.log.history(UUID(seller.id)))[-1]

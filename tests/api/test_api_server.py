@@ -19,12 +19,12 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from adapters.settings import Settings, SettingsError
 from api.app import make_app
 from api.problems import PROBLEMS
-from tests.api.house import EVENT, PASSWORD, House, settings_of
+from cli.embedded.ports import free_port
+from tests.api.house import EVENT, PASSWORD, House, eventually, settings_of
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "from adapters.settings import Settings; from api.server import run; run(Settings.from_environment())"
@@ -58,7 +58,15 @@ def wait_until_listening(port: int, child: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    return settings_of(database_url, tmp_path, port=unused_port(), stripe_api_base="http://127.0.0.1:1")
+    return settings_of(database_url, tmp_path, port=free_port(), stripe_api_base="http://127.0.0.1:1")
+
+
+async def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.5).close()
+    except OSError:
+        return True
+    return False
 
 
 async def get(settings: Settings, path: str) -> tuple[int, bytes]:
@@ -82,11 +90,12 @@ async def test_it_starts_answers_and_ends_cleanly(settings: Settings, number: si
 
 
 SLOW = """
-import asyncio
+import asyncio, sys
 from adapters import passwords
 real = passwords.Passwords.hash
 async def slow(self, password):
-    await asyncio.sleep(1.0)
+    print("begun", file=sys.stderr, flush=True)
+    await asyncio.sleep(3.0)
     return await real(self, password)
 passwords.Passwords.hash = slow
 """
@@ -100,11 +109,12 @@ async def test_what_runs_is_finished_before_it_ends(settings: Settings) -> None:
             running = asyncio.create_task(
                 session.post(f"http://127.0.0.1:{settings.port}/api/users/signup", json=body).__aenter__()
             )
-            await asyncio.sleep(0.3)
+            assert child.stderr is not None
+            while await asyncio.to_thread(child.stderr.readline) != b"begun\n":
+                assert child.poll() is None
             child.terminate()
-            await asyncio.sleep(0.2)
-            with pytest.raises(OSError, match=r"refused|Connect"):
-                socket.create_connection(("127.0.0.1", settings.port), 0.5)
+            assert await eventually(lambda: is_refused(settings.port))
+            assert not running.done()
             assert (await running).status == 201
         assert child.wait(10) == 0
 
@@ -154,9 +164,9 @@ async def test_killed_around_the_commit_the_same_key_orders_once(settings: Setti
 async def test_two_processes_share_the_port(settings: Settings) -> None:
     shared = replace(settings, api_processes=2)
     with process(shared) as one, process(shared) as two:
-        wait_until_listening(settings.port, one)
-        wait_until_listening(settings.port, two)
-        await asyncio.sleep(1.0)  # both listen
+        for child in (one, two):
+            assert child.stderr is not None
+            assert b"listening" in child.stderr.readline()
         one.terminate()
         assert one.wait(10) == 0
         for _ in range(5):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,14 +44,11 @@ def refused() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_help_lists_every_command_quickly_and_imports_none() -> None:
-    began = time.monotonic()
+def test_help_lists_every_command_and_imports_none() -> None:
     done = stagedoor("--help")
-    seconds = time.monotonic() - began
     assert done.returncode == 0
     for name, (_, line) in COMMANDS.items():
         assert (f"\n  {name} " in done.stdout) == bool(line)
-    assert seconds < 2, "the interpreter and click, nothing else"
     loaded = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "cli.main", "--help"],
         capture_output=True,

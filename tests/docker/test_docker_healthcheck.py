@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -104,4 +105,4 @@ def test_a_heartbeat_has_to_be_fresh(tmp_path: Path, port: int) -> None:
     os.utime(file, (then, then))
     code, error = run(**heartbeat)
     assert code == 1
-    assert "the last heartbeat was 31 s ago" in error
+    assert re.search(r"the last heartbeat was 3\d s ago", error), error

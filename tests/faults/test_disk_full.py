@@ -111,7 +111,7 @@ def test_a_whole_marketplace_gets_over_it(small_disk: Path) -> None:
             eventually(lambda: len(shoppers.orders), lambda orders: orders > 20)
             fill(ballast)
             use_up_the_log(database_url)
-            eventually(lambda: shoppers.statuses[503], lambda refused: refused >= 4, 45)
+            eventually(lambda: shoppers.statuses[503], lambda refused: refused >= 8, 60)
             ballast.unlink()
             before = len(shoppers.orders)
             eventually(lambda: len(shoppers.orders), lambda orders: orders > before + 20, 45)

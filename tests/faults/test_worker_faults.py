@@ -50,7 +50,7 @@ async def test_killed_in_the_middle_of_a_batch_the_read_models_are_the_fold_of_t
     assert not is_projected(database_url) or not is_rolled_back
     tell(database_url, story, 30)
     worker = part("worker-2", apache)
-    await eventually(lambda: is_projected(database_url), "the next one goes on", 30.0)
+    await eventually(lambda: is_projected(database_url), "the next one goes on", 60.0)
     assert_rows_are_the_fold(database_url, await log.read())
     assert rows(database_url, "SELECT count(*) FROM parked_events") == [(0,)]
     assert worker.stop() == 0
@@ -72,7 +72,7 @@ async def test_a_worker_that_is_stopped_for_fifteen_seconds_loses_no_event(
     while monotonic() < stopped_at + PAUSE_SECONDS - 3:
         tell(database_url, story, 20)
         await asyncio.sleep(0.5)
-    await eventually(lambda: is_projected(database_url), "the other one has taken over all of it", 5.0)
+    await eventually(lambda: is_projected(database_url), "the other one has taken over all of it", 30.0)
     await asyncio.sleep(max(0.0, stopped_at + PAUSE_SECONDS - monotonic()))
 
     workers[0].send(signal.SIGCONT)  # it still holds what it had fetched

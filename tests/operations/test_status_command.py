@@ -99,7 +99,7 @@ def moving(caught_up: Market) -> Iterator[None]:
 
 
 def test_what_is_late_and_moves_is_well(moving: None, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 0.7)
+    monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 2.0)
     result = run(status)
     assert (result.exit_code, last_line(result)) == (0, "All is well."), result.output
     assert "60 min ago" in result.output

@@ -76,7 +76,7 @@ def test_bad_keys(sandbox: Sandbox) -> None:
 
 
 def test_the_same_key_at_the_same_time(sandbox: Sandbox) -> None:
-    sandbox.faults(delay_ms=400)
+    sandbox.faults(delay_ms=2_000)
     key = new_key()
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: sandbox.call("POST", "/v1/payment_intents", FORM, headers=key), range(4)))

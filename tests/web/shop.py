@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright import sync_api
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from adapters.tasks import end
 from data import world_cup
@@ -30,6 +31,12 @@ def require_chromium() -> None:
             pytest.fail("Chromium is required where CI runs")
         pytest.skip("there is no Chromium here: apt-get install chromium")
 
+
+PATIENCE_MS = 20_000
+"""For what a page is to show, on a machine that is busy with other things."""
+
+for one in (expect, sync_api.expect):
+    one.set_options(timeout=PATIENCE_MS)
 
 WIDE = {"width": 1100, "height": 860}
 TURN_SECONDS = 0.1
@@ -53,7 +60,7 @@ class Shop:
     async def window(self, name: str | None = None, **more: Any) -> Page:
         """A window of a browser of its own; of somebody who has just signed up, if there is a name."""
         context = await self.browser.new_context(**{"viewport": WIDE, "base_url": self.house.url} | more)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         page = await self.page(context)
         if name is not None:
             await page.goto("/signup")

@@ -138,8 +138,8 @@ async def test_one_look_for_all_of_them(house: House, monkeypatch: pytest.Monkey
     monkeypatch.setattr(house.services.live, "_look", counted)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         url = f"{house.url}/api/tickets/{ticket['id']}/live"
-        watching = await asyncio.gather(*(session.get(url) for _ in range(50)))
         started = time.monotonic()
+        watching = await asyncio.gather(*(session.get(url) for _ in range(50)))
         await eventually(lambda: seen(len(looks) >= 2))
         took = time.monotonic() - started
         assert len(looks) <= took / live_board.INTERVAL_SECONDS + 2
