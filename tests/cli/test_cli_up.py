@@ -20,10 +20,11 @@ from cli.running import is_alive
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in_part.py")
 DRIVER = f"""
-import sys
+import os, sys
 from cli.embedded import tree
 from cli.main import run
 tree.stagedoor_command = lambda name: [sys.executable, {str(STAND_IN)!r}, name]
+tree.JOIN_SECONDS = float(os.environ.get("STAND_IN_PATIENCE", tree.JOIN_SECONDS))
 sys.exit(run(["up"]))
 """
 
@@ -233,6 +234,12 @@ def test_it_is_ready_when_the_worker_has_joined_kafka(start) -> None:
     up = start(STAND_IN_JOINS_AFTER="4").ready()
     assert time.monotonic() - began > 4
     assert "waiting for the worker to join Kafka: " in up.said
+    assert up.end() == 0
+
+
+def test_it_does_not_wait_for_the_worker_for_ever(start) -> None:
+    up = start(STAND_IN_JOINS_AFTER="600", STAND_IN_PATIENCE="1").ready()
+    assert "the worker has not joined Kafka yet: what is listed is found later, log " in up.said
     assert up.end() == 0
 
 
