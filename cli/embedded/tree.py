@@ -27,8 +27,8 @@ READY_ANSWER_SECONDS = 2.0
 SANDBOX_READY_SECONDS = 30.0
 
 JOIN_SECONDS = 20.0
-"""A worker joins Kafka within a second or two, unless Kafka still waits for one that was killed (ten seconds,
-`streams/app.py`). Orders are taken meanwhile, and what is listed is found after it."""
+"""A worker joins Kafka within some seconds; with one that was killed, Kafka waits ten for it first (`streams/app.py`).
+Orders are taken meanwhile, and what is listed is found after it."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Never through a proxy that the environment names: the server is on this machine."""
@@ -106,7 +106,7 @@ class ProcessTree:
     def _start_sandbox(self) -> None:
         keys = sandbox_keys.load(self._settings.data_dir)
         port = self._settings.port
-        while port == self._settings.port:  # nobody listens there yet
+        while port == self._settings.port:  # the API's, which is free until it is started
             port = free_port()
         self._settings = replace(
             self._settings,
