@@ -35,7 +35,7 @@ async def test_killed_between_sending_and_its_note_another_one_goes_on_within_fi
         leader.kill()
         end_blocked(database_url, NOTE)
         holding.rollback()
-    await eventually(lambda: is_published(database_url), "the stand-by took over", 10.0)
+    await eventually(lambda: is_published(database_url), "the stand-by took over", 5.0)
     assert stand_by.said("publishes now")
     repeated = await assert_all_is_on(apache, await log.read(), repeated=True)
     assert repeated >= len(story.events) - told, "what was sent and not noted came again"

@@ -72,7 +72,7 @@ async def test_a_worker_that_is_stopped_for_fifteen_seconds_loses_no_event(
     while monotonic() < stopped_at + PAUSE_SECONDS - 3:
         tell(database_url, story, 20)
         await asyncio.sleep(0.5)
-    await eventually(lambda: is_projected(database_url), "the other one has taken over all of it", 30.0)
+    await eventually(lambda: is_projected(database_url), "the other one has taken over all of it", 10.0)
     await asyncio.sleep(max(0.0, stopped_at + PAUSE_SECONDS - monotonic()))
 
     workers[0].send(signal.SIGCONT)  # it still holds what it had fetched

@@ -106,7 +106,7 @@ async def test_of_two_relays_one_publishes_and_the_other_takes_over(
     assert len(leaders) == 1
     leaders[0].kill()
     tell(database_url, story, 50)
-    await eventually(lambda: is_published(database_url), "the other one took over", 10.0)
+    await eventually(lambda: is_published(database_url), "the other one took over", 5.0)
     # Not a record twice: the first had noted all it sent.
     await assert_all_is_on(apache, await log.read())
 
@@ -121,7 +121,7 @@ async def test_a_paused_relay_loses_its_place_and_does_no_harm_when_it_wakes(
     await asyncio.sleep(2)
     first.send(signal.SIGSTOP)
     tell(database_url, story, 50)
-    await eventually(lambda: is_published(database_url), "the stand-by took over", 20.0)
+    await eventually(lambda: is_published(database_url), "the stand-by took over", 8.0)
     assert second.said("publishes now")
     first.send(signal.SIGCONT)
     tell(database_url, story, 50)
@@ -280,7 +280,7 @@ async def test_standing_idle_costs_little_and_news_come_at_once(
     assert relay.process is not None
     before = cpu_seconds(relay.process.pid)
     await asyncio.sleep(4)
-    assert cpu_seconds(relay.process.pid) - before < 1.0
+    assert cpu_seconds(relay.process.pid) - before < 0.5
     waits = []
     for _ in range(20):
         tell(database_url, story, 3)
@@ -306,4 +306,4 @@ async def test_the_lock_is_one_for_all(database_url: str, apache: str, part: Sta
         await asyncio.sleep(3)
         assert not is_published(database_url)
         assert not relay.said("publishes now")
-    await eventually(lambda: is_published(database_url), "it takes over", 10.0)
+    await eventually(lambda: is_published(database_url), "it takes over", 5.0)
