@@ -19,10 +19,10 @@ THREE_DAYS_SECONDS = 3 * 24 * 3600
 @pytest.mark.parametrize("is_taken", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 async def test_they_end_in_one_sale_or_one_refund(house: House, is_taken: bool, seed: int) -> None:
-    _, buyer, ticket, order = await house.ordered(quantity=1, hold_seconds=2)
+    _, buyer, ticket, order = await house.ordered(quantity=1, hold_seconds=1)
     intent_id = (await house.pay(buyer, order["id"], None)).body["payment_intent_id"]
     intent = await house.sandbox("GET", f"/v1/payment_intents/{intent_id}")
-    await asyncio.sleep(2.05)
+    await asyncio.sleep(1.05)
     if is_taken:
         assert (await house.order(await house.person(), ticket["id"])).status == 201
     failed = {"last_payment_error": {"code": "card_declined", "charge": "ch_0", "type": "card_error"}}

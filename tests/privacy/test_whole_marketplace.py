@@ -18,6 +18,8 @@ from tests.e2e.up import Up, eventually
 from tests.privacy.searching import EMAIL, NAME, NEEDLE, PASSWORD, columns_with, dump, is_in
 from tests.streams.parts import everything_on, is_projected, is_published
 
+pytestmark = pytest.mark.long
+
 SIGN_UP = {"email": EMAIL, "password": PASSWORD, "name": NAME}
 
 PUBLIC = ("kafka/libs", "lock")

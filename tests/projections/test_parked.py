@@ -274,7 +274,7 @@ async def test_a_worker_that_looked_before_does_not_leave_the_aggregate_stuck(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It saw the aggregate parked, is held before its commit, and parks the next event after it was freed."""
-    monkeypatch.setattr(module, "SETTLE_SECONDS", 3.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 1.5)
     scene.hide(2)
     messages = await deliveries(scene.pool, ORDERS)
     newest = [one for one in messages if one.aggregate_id == scene.place[1]][-1]
