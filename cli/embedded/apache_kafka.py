@@ -95,9 +95,8 @@ def prepare(data_dir: Path, libs: Path, supervisor: Supervisor) -> str:
     home = data_dir / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    port, controller_port = free_port(), free_port()
-    while controller_port == port:
-        controller_port = free_port()
+    port = free_port()
+    controller_port = free_port(port)
     (home / "server.properties").write_text(PROPERTIES.format(port=port, controller_port=controller_port))
     cluster_id = home / "cluster-id"  # written last: without it the storage was never used
     if not cluster_id.exists():

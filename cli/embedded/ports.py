@@ -13,8 +13,8 @@ range could be taken while its server restarts, even by a client that reconnects
 TRIES = 200
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on now.
+def free_port(*besides: int) -> int:
+    """A TCP port on loopback that nobody listens on now, and none of those that somebody is going to.
 
     Raises:
         OSError: none was found in `TRIES` tries.
@@ -23,11 +23,12 @@ def free_port(host: str = "127.0.0.1") -> int:
         port = random.randint(LOWEST, HIGHEST)  # noqa: S311 - not a secret
         with socket.socket() as probe:
             try:
-                probe.bind((host, port))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in besides:
             return port
-    raise OSError(f"no free port from {LOWEST} to {HIGHEST} on {host}")
+    raise OSError(f"no free port from {LOWEST} to {HIGHEST} on loopback")
 
 
 def bind_problem(host: str, port: int) -> str | None:

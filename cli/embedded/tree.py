@@ -67,6 +67,7 @@ class ProcessTree:
             self._start_sandbox()
         self._migrate()
         self.supervisor.start(self._program("relay", nice=RELAY_NICE, required=self._broker is not None))
+        self._joined.unlink(missing_ok=True)
         self.supervisor.start(self._worker())
         for index in range(self._settings.api_processes):
             self.supervisor.start(self._api(index))
@@ -105,9 +106,7 @@ class ProcessTree:
 
     def _start_sandbox(self) -> None:
         keys = sandbox_keys.load(self._settings.data_dir)
-        port = self._settings.port
-        while port == self._settings.port:  # the API's, which is free until it is started
-            port = free_port()
+        port = free_port(self._settings.port)
         self._settings = replace(
             self._settings,
             stripe_secret_key=keys.secret_key,
@@ -136,7 +135,6 @@ class ProcessTree:
         raise PartFailedError(f"the schema was not made: {reason}; log: {self.supervisor.log_of('migrate')}")
 
     def _worker(self) -> Part:
-        self._joined.unlink(missing_ok=True)
         return replace(
             self._program("worker", nice=WORKER_NICE, required=self._broker is not None),
             environment=lambda: replace(self._settings, heartbeat_file=self._joined).as_environment(),
@@ -193,25 +191,28 @@ class ProcessTree:
             )
 
     def _await_ready(self) -> None:
-        progress = Progress(self._console)
-        while (problem := self._readiness_problem()) is not None:
-            if progress.seconds > READY_SECONDS:
-                log = self.supervisor.log_of(self._api(0).name)
-                raise PartFailedError(f"the API is not ready after {READY_SECONDS:.0f} s: {problem}; log: {log}")
-            progress.tell("waiting for the API to be ready")
-            self.supervisor.tick()
-            self._console.pause(POLL_SECONDS)
+        problem = self._await("waiting for the API to be ready", READY_SECONDS, self._readiness_problem)
+        if problem is not None:
+            log = self.supervisor.log_of(self._api(0).name)
+            raise PartFailedError(f"the API is not ready after {READY_SECONDS:.0f} s: {problem}; log: {log}")
 
     def _await_worker(self) -> None:
+        problem = self._await("waiting for the worker to join Kafka", JOIN_SECONDS, self._joining_problem)
+        if problem is not None:
+            log = shown(self.supervisor.log_of("worker"))
+            self._console.say(f"{problem}: what is listed is found later, log {log}")
+
+    def _await(self, what: str, limit_seconds: float, look: Callable[[], str | None]) -> str | None:
+        """Keeps the parts running until `look` finds no problem, or for so long; what the problem is then."""
         progress = Progress(self._console)
-        while not self._joined.exists():
-            if progress.seconds > JOIN_SECONDS:
-                log = shown(self.supervisor.log_of("worker"))
-                self._console.say(f"the worker has not joined Kafka yet: what is listed is found later, log {log}")
-                return
-            progress.tell("waiting for the worker to join Kafka")
+        while (problem := look()) is not None and progress.seconds <= limit_seconds:
+            progress.tell(what)
             self.supervisor.tick()
             self._console.pause(POLL_SECONDS)
+        return problem
+
+    def _joining_problem(self) -> str | None:
+        return None if self._joined.exists() else "the worker has not joined Kafka yet"
 
     def _readiness_problem(self) -> str | None:
         try:

@@ -23,7 +23,7 @@ from aiohttp import web
 from adapters.settings import Settings, SettingsError
 from api.app import make_app
 from api.problems import PROBLEMS
-from cli.embedded.ports import free_port
+from cli.embedded.ports import free_port, listens
 from tests.api.house import EVENT, PASSWORD, House, eventually, settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,26 +47,15 @@ def wait_until_listening(port: int, child: subprocess.Popen[bytes]) -> None:
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         assert child.poll() is None, child.stderr.read() if child.stderr else b""
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
+        if listens("127.0.0.1", port):
             return
+        time.sleep(0.05)
     raise AssertionError("it does not listen")
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return settings_of(database_url, tmp_path, port=free_port(), stripe_api_base="http://127.0.0.1:1")
-
-
-async def is_refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.5).close()
-    except OSError:
-        return True
-    return False
 
 
 async def get(settings: Settings, path: str) -> tuple[int, bytes]:
@@ -113,7 +102,11 @@ async def test_what_runs_is_finished_before_it_ends(settings: Settings) -> None:
             while await asyncio.to_thread(child.stderr.readline) != b"begun\n":
                 assert child.poll() is None
             child.terminate()
-            assert await eventually(lambda: is_refused(settings.port))
+
+            async def is_closed() -> bool:
+                return not listens("127.0.0.1", settings.port)
+
+            assert await eventually(is_closed)
             assert not running.done()
             assert (await running).status == 201
         assert child.wait(10) == 0
