@@ -20,7 +20,8 @@ from psycopg.sql import SQL, Identifier
 
 from adapters.database import migrate
 from adapters.settings import MAX_HELD_PER_BUYER
-from bench.stand import STOP_SECONDS, free_port
+from bench.stand import STOP_SECONDS
+from cli.embedded.ports import free_port
 from cli.embedded.postgres import embedded_postgres
 
 READY_SECONDS = 30.0

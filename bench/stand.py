@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import psycopg
 
 from adapters.settings import MAX_HELD_PER_BUYER
 from cli import running
+from cli.embedded.ports import free_port
 from projections.models import MODELS
 from projections.positions import PROGRESS_QUERY, progress_of
 
@@ -148,12 +148,6 @@ def stand(*, api_processes: int = 1, **environment: str) -> Iterator[Stand]:
 
 def _rows(connection: psycopg.Connection[Any], query: LiteralString) -> list[tuple[Any, ...]]:
     return connection.execute(query).fetchall()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -85,9 +85,9 @@ def _fresh_cluster_id() -> str:
             return fresh_id
 
 
-def prepare(data_dir: Path, libs: Path, supervisor: Supervisor) -> str:
+def prepare(data_dir: Path, libs: Path, supervisor: Supervisor, *taken: int) -> str:
     """Writes the configuration with free ports and formats the storage if it is new; returns the bootstrap address.
-    The jars must be complete (`kafka_jars.fetch`).
+    The jars must be complete (`kafka_jars.fetch`). The ports `taken` are left to those who will listen there.
 
     Raises:
         PartFailedError: the storage could not be formatted; the text names the log.
@@ -95,8 +95,8 @@ def prepare(data_dir: Path, libs: Path, supervisor: Supervisor) -> str:
     home = data_dir / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    port = free_port()
-    controller_port = free_port(port)
+    port = free_port(*taken)
+    controller_port = free_port(port, *taken)
     (home / "server.properties").write_text(PROPERTIES.format(port=port, controller_port=controller_port))
     cluster_id = home / "cluster-id"  # written last: without it the storage was never used
     if not cluster_id.exists():

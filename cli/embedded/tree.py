@@ -92,7 +92,7 @@ class ProcessTree:
                 choice = fall_back(str(error))
         self._console.say(choice.line())
         if choice.apache:
-            address = apache_kafka.prepare(self._settings.data_dir, libs, self.supervisor)
+            address = apache_kafka.prepare(self._settings.data_dir, libs, self.supervisor, self._settings.port)
             self.supervisor.start(apache_kafka.part(self._settings.data_dir, libs, address, self._console))
             self._use_broker(address)
         else:

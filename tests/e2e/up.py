@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,17 +17,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from cli.embedded.ports import free_port
+
 START_WITHIN_SECONDS = 180.0
 """With the jars of Apache Kafka to fetch."""
 
 STOP_WITHIN_SECONDS = 45.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

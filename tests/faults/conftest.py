@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.embedded.ports import free_port
 from tests.api.conftest import sandbox_url
 from tests.api.house import House, running_house, settings_of
 from tests.e2e.test_up_end_to_end import require
-from tests.e2e.up import Up, eventually, free_port
+from tests.e2e.up import Up, eventually
 from tests.faults.client import Client
 from tests.faults.proxy import Proxy
 from tests.streams.conftest import apache, apache_address, log, make_builtin, part, started

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,8 @@ from typing import Any, Self
 import pytest
 import stripe
 
+from cli.embedded.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 SECRET_KEY = "sk_test_sandbox"
 PUBLISHABLE_KEY = "pk_test_sandbox"
@@ -35,12 +36,6 @@ from sandbox.server import run
 settings = json.loads(sys.argv[1])
 run(host="127.0.0.1", state_path=pathlib.Path(settings.pop("state_path")), **settings)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(is_true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:

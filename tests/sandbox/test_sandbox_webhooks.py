@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import stripe
 
+from cli.embedded.ports import free_port
 from sandbox.webhooks import FIRST_RETRY_SECONDS, MAX_ATTEMPTS, MAX_RETRY_SECONDS, retry_seconds
-from tests.sandbox.harness import WEBHOOK_SECRET, Endpoint, Sandbox, free_port, listening, wait_until
+from tests.sandbox.harness import WEBHOOK_SECRET, Endpoint, Sandbox, listening, wait_until
 
 
 def test_events_arrive_signed(sandbox: Sandbox, endpoint: Endpoint) -> None:
