@@ -184,6 +184,7 @@ class _Build:
         await self._catch_up()
         self._say("comparing with the live tables")
         self.compared = await compare(self._pool, self._connection, self._log, self._projections, self._fold_all)
+        await self._catch_up()  # comparing takes a while, and what came meanwhile needs no lock
 
     async def _drop(self) -> None:
         """Leaves nothing behind."""
@@ -194,7 +195,11 @@ class _Build:
             await notes.tidy(self._connection)
 
     async def _swap(self) -> None:
-        """Folds the last events with the worker locked out, and puts the shadows in the live tables' place."""
+        """Folds the last events with the worker locked out, and puts the shadows in the live tables' place.
+
+        The last are those in the log by now: the worker has come to none beyond, and will bring what is appended from
+        now on. To wait for a moment in which nothing is would be to keep it out for as long as orders come.
+        """
         connection = self._connection
         self._swapping = True
         async with connection.transaction():
@@ -202,9 +207,7 @@ class _Build:
             await connection.execute(SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT_MS))
             for table in self._tables:
                 await connection.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(table)))
-            await self._forget_next()  # it was read before the lock
-            while await self._fold_chunk():
-                pass
+            await self._fold_all()
             for projection in self._projections:
                 await self._swap_one(projection)
             await notes.hand_over(connection, self._models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
@@ -131,6 +132,39 @@ async def test_readers_never_see_a_half_built_table(told: Story, pool: AsyncConn
     assert counts[-1] > counts[0]
     await rebuild(pool, EventLog(pool), ALL)
     assert_rows_are_the_fold(database_url, await log_of(database_url, pool))
+
+
+class BusyLog(EventLog):
+    """Whenever it is read something has just been appended."""
+
+    def __init__(self, pool: AsyncConnectionPool, happen: Callable[[], None]) -> None:
+        super().__init__(pool)
+        self._happen = happen
+        self._readings = 0
+
+    async def after(self, position: int, *, limit: int) -> list[PublishedEvent]:
+        self._readings += 1
+        assert self._readings < 100, "whoever waits until nothing is left to read waits for ever"
+        self._happen()
+        return await super().after(position, limit=limit)
+
+
+async def test_a_log_that_never_stands_still_is_rebuilt(
+    told: Story, pool: AsyncConnectionPool, database_url: str
+) -> None:
+    """The worker is locked out for the last events, and there is never a last one on a marketplace that sells."""
+
+    def happen() -> None:
+        told.events.clear()
+        while not told.events:
+            told.tell(1)
+        append(database_url, told.events)
+
+    began_at = await EventLog(pool).end()
+    rebuilt = await rebuild(pool, BusyLog(pool, happen), ALL)
+    log = await log_of(database_url, pool)
+    assert began_at < rebuilt.position
+    assert_rows_are_the_fold(database_url, [event for event in log if event.position <= rebuilt.position])
 
 
 async def test_events_that_cannot_be_projected_are_parked_and_the_others_are_not(
