@@ -34,7 +34,6 @@ crash: $(STAMPS)/dev
 storm: $(STAMPS)/dev
 	@$(BIN)/python -m crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
-# Schemathesis at length, then every guard taken away once: `make doors GUARDS="issuer audience"` tries two of them.
 # Every race and every crash around a payment, again and again: `make races TIMES=20`.
 TIMES ?= 20
 races: $(STAMPS)/dev
@@ -50,6 +49,7 @@ races: $(STAMPS)/dev
 money: $(STAMPS)/dev
 	@$(BIN)/python -m crash.money $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
+# Schemathesis at length, then every guard taken away once: `make doors GUARDS="issuer audience"` tries two of them.
 doors: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests/doors -m "long"
 	@$(BIN)/python -m tests.doors.remove_guards $(GUARDS)
