@@ -22,7 +22,7 @@ run: $(STAMPS)/installed
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests -m "not long"
 
-# What `make test` leaves out: tests that take from some seconds to minutes each.
+# What `make test` leaves out: tests on Apache Kafka, and those that take from some seconds to minutes each.
 long: $(STAMPS)/dev
 	@$(BIN)/python -m pytest tests -m long
 

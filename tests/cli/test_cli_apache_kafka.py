@@ -98,6 +98,7 @@ async def test_data_survives_the_next_start_with_other_ports(
         supervisor.stop()
 
 
+@pytest.mark.long
 def test_it_listens_on_loopback_only_and_makes_no_topic_by_itself(address: str, supervisor: Supervisor) -> None:
     pid = supervisor.pids()["broker"]
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=False).stdout

@@ -21,7 +21,7 @@ import pytest
 from tests.e2e.listeners import listening_addresses, open_to_others, tree_of
 from tests.e2e.up import Up, eventually
 
-BROKERS = ("apache", "builtin")
+BROKERS = (pytest.param("apache", marks=pytest.mark.long), "builtin")
 
 
 def require(command: str) -> None:

@@ -74,7 +74,7 @@ def apache(apache_address: str) -> str:
     return apache_address
 
 
-@pytest.fixture(params=["builtin", "apache"])
+@pytest.fixture(params=["builtin", pytest.param("apache", marks=pytest.mark.long)])
 async def kafka(request: pytest.FixtureRequest, make_builtin: Callable[[], Builtin]) -> str:
     """Either broker, empty; its address."""
     if request.param == "builtin":

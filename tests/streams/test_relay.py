@@ -96,6 +96,7 @@ async def test_what_was_sent_and_not_noted_is_sent_again_behind_what_there_is(
     assert await assert_all_is_on(kafka, await log.read(), repeated=True) > 0
 
 
+@pytest.mark.long
 async def test_of_two_relays_one_publishes_and_the_other_takes_over(
     story: Story, database_url: str, apache: str, part: StartPart, log: Log
 ) -> None:
@@ -193,6 +194,7 @@ async def test_no_kafka_at_the_start_is_waited_for(
     assert relay.stop() == 0
 
 
+@pytest.mark.long
 async def test_terminated_backends_are_no_end(
     story: Story, database_url: str, apache: str, part: StartPart, log: Log
 ) -> None:
@@ -210,6 +212,7 @@ async def test_terminated_backends_are_no_end(
     await assert_all_is_on(apache, await log.read(), repeated=True)
 
 
+@pytest.mark.long
 async def test_a_store_that_is_older_than_kafka_is_said_and_nothing_is_published(
     story: Story, database_url: str, apache: str, part: StartPart
 ) -> None:
@@ -235,6 +238,7 @@ async def test_a_store_that_is_older_than_kafka_is_said_and_nothing_is_published
     assert sum(map(len, (await everything_on(apache)).values())) == count
 
 
+@pytest.mark.long
 async def test_a_log_that_ends_before_what_was_published_is_said(
     story: Story, database_url: str, apache: str, part: StartPart
 ) -> None:
@@ -246,6 +250,7 @@ async def test_a_log_that_ends_before_what_was_published_is_said(
     assert rows(database_url, "SELECT trouble IS NOT NULL FROM relay_state") == [(True,)]
 
 
+@pytest.mark.long
 async def test_an_event_that_cannot_be_read_takes_its_place_and_hides_no_other(
     story: Story, database_url: str, apache: str, part: StartPart
 ) -> None:
@@ -298,6 +303,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+@pytest.mark.long
 async def test_the_lock_is_one_for_all(database_url: str, apache: str, part: StartPart) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (RELAY_LOCK,))

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from streams.topics import PARTITIONS, TOPICS, TopicsError, ensure_topics, prepare_cluster
 
 
+@pytest.mark.long
 async def test_apache_kafka_is_told_how_many_partitions(apache: str) -> None:
     await asyncio.to_thread(ensure_topics, apache)
     cluster = await prepare_cluster(apache)
