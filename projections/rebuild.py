@@ -184,7 +184,6 @@ class _Build:
         await self._catch_up()
         self._say("comparing with the live tables")
         self.compared = await compare(self._pool, self._connection, self._log, self._projections, self._fold_all)
-        await self._catch_up()  # comparing takes a while, and what came meanwhile needs no lock
 
     async def _drop(self) -> None:
         """Leaves nothing behind."""
@@ -200,6 +199,7 @@ class _Build:
         The last are those in the log by now: the worker has come to none beyond, and will bring what is appended from
         now on. To wait for a moment in which nothing is would be to keep it out for as long as orders come.
         """
+        await self._catch_up()  # comparing took a while, and what came meanwhile needs no lock
         connection = self._connection
         self._swapping = True
         async with connection.transaction():
